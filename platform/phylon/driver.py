@@ -1,0 +1,305 @@
+"""The driver: the state machine of a running study, and the only place where order is decided."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from phylon import events
+from phylon.cluster.executor import Usage
+from phylon.errors import EvaluationError, SpaceExhausted
+from phylon.journal import JournalWriter
+from phylon.order import Arrival, Order
+from phylon.search.candidate import Candidate, Measurement, Outcome, candidate_seed
+from phylon.search.objective import losses
+from phylon.search.strategy import Strategy
+from phylon.state import Record, StudyState
+
+MAX_LOSSES = 3
+EXHAUSTED = "every architecture of the space was tried"
+OUT_OF_TIME = "the hours are spent"
+SPENT = "all candidates were tried"
+Listener = Callable[[events.Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FinalPlan:
+    """Train the best `top` architectures of the search again, each with `seeds` fresh seeds."""
+
+    top: int
+    epochs: int | None
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a study is to do.
+
+    Attributes:
+        candidates: Candidates to search.
+        seed: Seed of the study; candidates' seeds follow from it.
+        hours: Hours of search after which nothing more is proposed; None for no limit.
+        final: The last phase; None for none.
+    """
+
+    candidates: int
+    seed: int
+    hours: float | None = None
+    final: FinalPlan | None = None
+
+
+class Driver:
+    """Runs one study: proposes candidates, takes their results, and writes both to the journal first.
+
+    It knows no Ray and no MLflow, and is called from one thread. An event is in the journal before
+    anybody else hears of it.
+
+    Args:
+        plan: What is to be done.
+        strategy: Proposes; it must have replayed `state`'s history.
+        journal: Where events are written.
+        state: The study so far.
+        order: When events are written, and how far ahead proposals may run.
+        held: Events that an earlier driver took but could not yet write, see `StrictOrder`.
+        listeners: Called with each event once it is written; they must be quick and not raise.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        strategy: Strategy,
+        journal: JournalWriter,
+        state: StudyState,
+        *,
+        order: Order,
+        held: Iterable[events.Event] = (),
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.state = state
+        self.stop_reason = ""
+        self._plan = plan
+        self._strategy = strategy
+        self._journal = journal
+        self._order = order
+        self._listeners = tuple(listeners)
+        self._exhausted = False
+        self._ready: deque[Candidate] = deque()
+        self._last = {r.id: (r.step, r.metrics) for r in state.pending.values()}
+        for event in held:
+            if isinstance(event, Arrival) and event.candidate_id in state.pending:
+                self._take(event, is_new=False)
+        self._release()
+        ended = order.ended()
+        self._ready = deque(r.candidate for r in state.pending.values() if r.id not in ended)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to run, now or later."""
+        if self.state.pending or self._ready or self._may_search:
+            return False
+        return not self._missing_finals()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether running candidates should be abandoned; they will be resumed later."""
+        return bool(self.stop_reason)
+
+    @property
+    def end_reason(self) -> str:
+        """Why a finished study is at its end."""
+        if self._searched >= self._plan.candidates:
+            return SPENT
+        return EXHAUSTED if self._exhausted else OUT_OF_TIME
+
+    @property
+    def running(self) -> int:
+        """How many candidates are being evaluated."""
+        return len(self.state.pending) - len(self._ready) - len(self._order.ended())
+
+    def propose(self) -> Candidate | None:
+        """Return the next candidate to run, or None if there is none until another result."""
+        self._propose_ahead()
+        if (
+            not self._ready
+            and self._may_search
+            and self._order.may_propose(self._searched, self.state)
+        ):
+            self._ask()
+        if not self._ready and not self._may_search and not self.state.pending:
+            self._start_final_phase()
+        return self._ready.popleft() if self._ready else None
+
+    def observe(self, candidate_id: int, measurement: Measurement) -> None:
+        """Take a measurement of a running candidate."""
+        self._take(events.Reported(candidate_id=candidate_id, measurement=measurement))
+        self._release()
+
+    def complete(self, candidate_id: int, usage: Usage) -> None:
+        """Take the end of a candidate that was measured.
+
+        Its result is its last measurement; without every objective in it the candidate has failed.
+        """
+        _, metrics = self._last.get(candidate_id, (0, {}))
+        try:
+            losses(self.state.objectives, metrics)
+        except EvaluationError as error:
+            self.fail(candidate_id, str(error), usage)
+            return
+        self._end(events.Completed(candidate_id=candidate_id, metrics=metrics, **_costs(usage)))
+
+    def fail(self, candidate_id: int, reason: str, usage: Usage) -> None:
+        """Take the end of a candidate whose evaluation raised."""
+        self._end(events.Failed(candidate_id=candidate_id, reason=reason, **_costs(usage)))
+
+    def lose(self, running: int, waiting: Sequence[int]) -> None:
+        """Take note that a candidate's worker died: it runs again, up to three times in all.
+
+        Args:
+            running: The candidate that the worker was evaluating.
+            waiting: Candidates that it was to run next; they run elsewhere.
+        """
+        self._ready.extendleft(self.state.records[number].candidate for number in reversed(waiting))
+        self._commit([events.Lost(candidate_id=running, reason="its worker died")])
+        record = self.state.records[running]
+        if record.lost >= MAX_LOSSES:
+            self.fail(running, f"its worker died {record.lost} times", Usage(0.0))
+        else:
+            self._ready.appendleft(record.candidate)
+
+    def stop(self, reason: str) -> None:
+        """Let go of what runs as soon as possible; it will be resumed later."""
+        self.stop_reason = reason
+
+    def record(self, event: events.Event) -> None:
+        """Write an event that is about the study as a whole."""
+        self._commit([event])
+
+    @property
+    def _searched(self) -> int:
+        return self.state.proposed["search"]
+
+    @property
+    def _may_search(self) -> bool:
+        hours = self._plan.hours
+        return (
+            self._searched < self._plan.candidates
+            and not self.state.proposed["final"]
+            and not self._exhausted
+            and (hours is None or self.state.seconds_at(time.time()) < hours * 3600)
+        )
+
+    def _propose_ahead(self) -> None:
+        while self._order.is_strict and self._may_search:
+            if not self._order.may_propose(self._searched, self.state):
+                return
+            self._ask()
+
+    def _ask(self) -> None:
+        try:
+            (candidate,) = self._strategy.ask(1)
+        except SpaceExhausted:
+            self._exhausted = True
+            return
+        self._commit([events.Proposed(candidate=candidate)])
+        self._ready.append(candidate)
+
+    def _missing_finals(self) -> bool:
+        return bool(self._plan.final and self.state.completed and not self.state.proposed["final"])
+
+    def _start_final_phase(self) -> None:
+        if not self._missing_finals() or not self._plan.final:
+            return
+        best = self.state.ranking("search")[: self._plan.final.top]
+        pairs = [(record, seed) for record in best for seed in range(self._plan.final.seeds)]
+        first = len(self.state.records)
+        finals = [
+            self._retraining(first + position, record) for position, (record, _) in enumerate(pairs)
+        ]
+        self._commit([events.Proposed(candidate=candidate) for candidate in finals])
+        self._ready.extend(finals)
+
+    def _retraining(self, candidate_id: int, record: Record) -> Candidate:
+        return Candidate(
+            id=candidate_id,
+            architecture=record.candidate.architecture,
+            parents=(record.id,),
+            operator="retrain",
+            generation=record.candidate.generation + 1,
+            phase="final",
+            seed=candidate_seed(self._plan.seed, candidate_id),
+            epochs=self._plan.final.epochs if self._plan.final else None,
+        )
+
+    def _take(self, event: Arrival, *, is_new: bool = True) -> None:
+        """Hold an event, unless it repeats a step that an earlier attempt had reported."""
+        if isinstance(event, events.Reported):
+            measurement = event.measurement
+            step, _ = self._last.get(event.candidate_id, (0, {}))
+            self._last[event.candidate_id] = (max(step, measurement.step), measurement.metrics)
+            if measurement.step <= step:
+                return
+        self._order.hold(event, is_new=is_new)
+
+    def _end(self, event: events.Completed | events.Failed) -> None:
+        self._take(event)
+        self._last.pop(event.candidate_id, None)
+        self._release()
+
+    def _release(self) -> None:
+        while released := self._order.release():
+            self._commit(released)
+            self._propose_ahead()
+
+    def _commit(self, batch: Sequence[events.Event]) -> None:
+        if not batch:
+            return
+        self._journal.append(*batch)
+        for event in batch:
+            self.state.apply(event)
+            self._tell(event)
+            for listener in self._listeners:
+                listener(event)
+
+    def _tell(self, event: events.Event) -> None:
+        told = history_item(event, self.state)
+        if told and told[1]:
+            self._strategy.tell(told[0], told[1])
+
+
+def _costs(usage: Usage) -> dict[str, object]:
+    return {"seconds": usage.seconds, "resources": usage.resources, "node": usage.node}
+
+
+def history_item(event: events.Event, state: StudyState) -> tuple[Candidate, Outcome | None] | None:
+    """Return what an event means to a strategy: a candidate asked, or told; None for nothing.
+
+    Args:
+        event: Any event.
+        state: The study with `event` already applied.
+    """
+    match event:
+        case events.Proposed(candidate=candidate) if candidate.phase == "search":
+            return candidate, None
+        case events.Completed() | events.Failed():
+            record = state.records[event.candidate_id]
+            if record.candidate.phase == "search":
+                failed = isinstance(event, events.Failed)
+                values = None if failed else losses(state.objectives, record.metrics)
+                return record.candidate, Outcome(values)
+    return None
+
+
+def replay(history: Iterable[events.Event], strategy: Strategy) -> StudyState:
+    """Rebuild a study's state, and its strategy's, from its events."""
+    state = StudyState()
+
+    def told() -> Iterable[tuple[Candidate, Outcome | None]]:
+        for event in history:
+            state.apply(event)
+            if item := history_item(event, state):
+                yield item
+
+    strategy.replay(told())
+    return state

@@ -1,0 +1,25 @@
+"""The errors that users of phylon may catch, all of them `PhylonError`."""
+
+from __future__ import annotations
+
+from phylon.search.errors import (
+    ConfigurationError,
+    EvaluationError,
+    JournalError,
+    PhylonError,
+    SpaceError,
+    SpaceExhausted,
+    StudyError,
+    did_you_mean,
+)
+
+__all__ = [
+    "ConfigurationError",
+    "EvaluationError",
+    "JournalError",
+    "PhylonError",
+    "SpaceError",
+    "SpaceExhausted",
+    "StudyError",
+    "did_you_mean",
+]

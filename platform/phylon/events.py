@@ -1,0 +1,190 @@
+"""What can happen to a study. The journal is a list of these; everything else is derived from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from phylon.errors import JournalError
+from phylon.search.candidate import Candidate, Measurement
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened, at `time` (seconds since the epoch, by the driver's clock)."""
+
+    time: float = field(default_factory=time.time)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data from which `from_json` makes an equal event."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {"event": type(self).__name__} | {k: _plain(v) for k, v in fields.items()}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Event:
+        """Undo `to_json`.
+
+        Raises:
+            JournalError: The event is of a kind that this version does not know.
+        """
+        fields = dict(data)
+        name = fields.pop("event")
+        if name not in EVENTS:
+            raise JournalError(
+                f"event `{name}` is unknown to this version of phylon; open the study with the "
+                f"version that wrote it, or a newer one"
+            )
+        return EVENTS[name].restore(fields)
+
+    @classmethod
+    def restore(cls, fields: dict[str, Any]) -> Event:
+        """Build the event from its plain JSON fields."""
+        return cls(**fields)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, Candidate):
+        return value.to_json()
+    if isinstance(value, Measurement):
+        return dataclasses.asdict(value)
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created(Event):
+    """The study began: what it is, for good.
+
+    Attributes:
+        uid: Unique name of this study among all, in MLflow too.
+        config: The study file as it was understood.
+        space: The search space as JSON.
+        metrics: What the task reports.
+        fingerprint: What the training data is (name, digest, sizes), as far as the task tells.
+    """
+
+    uid: str
+    config: dict[str, Any]
+    space: dict[str, Any]
+    metrics: list[str]
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened(Event):
+    """A driver took the study over: the first one, or one that resumes it.
+
+    Attributes:
+        host: Name of the driver's machine.
+        pid: Process id of the driver.
+        versions: Versions of Python and of the packages that matter.
+        budget: What this driver was asked to search: candidates and hours.
+        dropped_bytes: Length of a torn tail that an earlier driver left.
+    """
+
+    host: str
+    pid: int
+    versions: dict[str, str]
+    budget: dict[str, Any]
+    dropped_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed(Event):
+    """A candidate was decided on. Written before anybody is asked to train it."""
+
+    candidate: Candidate
+
+    @classmethod
+    def restore(cls, fields: dict[str, Any]) -> Event:
+        """Build the event from its plain JSON fields."""
+        return cls(**{**fields, "candidate": Candidate.from_json(fields["candidate"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported(Event):
+    """A candidate finished one step (epoch)."""
+
+    candidate_id: int
+    measurement: Measurement
+
+    @classmethod
+    def restore(cls, fields: dict[str, Any]) -> Event:
+        """Build the event from its plain JSON fields."""
+        return cls(**{**fields, "measurement": Measurement(**fields["measurement"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed(Event):
+    """A candidate was measured to the end.
+
+    Attributes:
+        candidate_id: Which one.
+        metrics: Its result: the metrics of its last measurement.
+        seconds: Wall-clock seconds of its evaluation, all attempts' last one.
+        resources: What it held meanwhile, e.g. ``{"cpus": 0.5, "gpus": 0.0}``.
+        node: Where it ran.
+    """
+
+    candidate_id: int
+    metrics: dict[str, float]
+    seconds: float
+    resources: dict[str, float] = field(default_factory=dict)
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    """A candidate ended without a result, for the reason given."""
+
+    candidate_id: int
+    reason: str
+    seconds: float = 0.0
+    resources: dict[str, float] = field(default_factory=dict)
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost(Event):
+    """A candidate's worker died; the candidate will be tried again under the same id."""
+
+    candidate_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested(Event):
+    """The winner was measured on the test split, the only time that anything was.
+
+    Attributes:
+        candidate_ids: The trainings of the winning architecture, one per seed.
+        metrics: Per metric the value of each of them, in the same order.
+    """
+
+    candidate_ids: list[int]
+    metrics: dict[str, list[float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted(Event):
+    """The driver stopped before the end, on purpose."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished(Event):
+    """The study is at its end."""
+
+    reason: str
+
+
+_KINDS: tuple[type[Event], ...] = (
+    Created, Opened, Proposed, Reported, Completed, Failed, Lost, Tested, Interrupted, Finished,
+)  # fmt: skip
+EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in _KINDS}

@@ -1,0 +1,201 @@
+"""The picture of a study: leaderboard, best architecture in words, and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from phylon import picture
+from phylon.progress import clock, shorten
+from phylon.state import Record, StudyState
+
+_COSTS = ("params", "macs")
+_SUFFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def overview(state: StudyState, folder: Path, status: str, *, rows: int = 10) -> RenderableType:
+    """Return the whole picture of a study.
+
+    Args:
+        state: The study.
+        folder: Where it lives.
+        status: ``running``, ``finished`` or ``interrupted``.
+        rows: How long the leaderboard may be.
+    """
+    parts: list[RenderableType] = [Rule(_headline(state, folder.name, status), style="dim")]
+    best = state.best
+    if best is None:
+        parts.append("No candidate has completed yet.")
+    else:
+        parts += [_drawing(state), _search_table(state, rows)]
+        if state.final_groups():
+            parts.append(_final_table(state))
+        parts.append(_verdict(state, best))
+    parts += [*_failures(state), _next_commands(folder, status)]
+    return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
+
+
+def family_table(state: StudyState) -> Table:
+    """Return who descends from whom: a row for each candidate."""
+    table = _table("Lineage")
+    for heading in ("id", "phase", "made by", "generation", "state"):
+        table.add_column(heading, justify="right" if heading in ("id", "generation") else "left")
+    for objective in state.objectives:
+        table.add_column(objective.metric, justify="right")
+    for record in state.records.values():
+        candidate = record.candidate
+        found = (record.metrics.get(o.metric) for o in state.objectives)
+        values = ["" if value is None else f"{value:.4f}" for value in found]
+        cells = [str(record.id), candidate.phase, _origin(record), str(candidate.generation)]
+        table.add_row(*cells, record.state, *values)
+    return table
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """Return a mean and the standard deviation over seeds, if there are several.
+
+    >>> mean_and_spread([0.5]), mean_and_spread([0.97, 0.98, 0.99])
+    ('0.5000', '0.9800 ± 0.0100')
+    """
+    mean = f"{statistics.fmean(values):.4f}"
+    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.4f}"
+
+
+def magnitude(value: float) -> str:
+    """Return a count in few characters.
+
+    >>> magnitude(950), magnitude(12_340), magnitude(5_600_000)
+    ('950', '12.3k', '5.6M')
+    """
+    for size, suffix in _SUFFIXES:
+        if value >= size:
+            return f"{value / size:.3g}{suffix}"
+    return f"{value:.3g}"
+
+
+def _headline(state: StudyState, name: str, status: str) -> Text:
+    counts = f"{state.completed} completed, {state.failed} failed, {len(state.pending)} open"
+    return Text.assemble((name, "bold"), f"  {status}, {counts}, {clock(state.seconds)}")
+
+
+def _drawing(state: StudyState) -> RenderableType:
+    objective = state.objectives[0]
+    done = sorted(state.ranking("search"), key=lambda r: r.id)
+    values = [record.metrics[objective.metric] for record in done]
+    drawn = picture.draw(values, maximize=objective.direction == "maximize")
+    caption = f"{objective.metric} of each candidate (·) and the best so far (━)"
+    return Group(Text(drawn), Text(caption, style="dim")) if drawn else Text(caption, style="dim")
+
+
+def _search_table(state: StudyState, rows: int) -> Table:
+    ranking = state.ranking("search")
+    costs = [name for name in _COSTS if any(name in record.metrics for record in ranking)]
+    costs = [name for name in costs if name not in {o.metric for o in state.objectives}]
+    table = _table("Search: the best candidates", expand=True)
+    for heading in ("rank", "id"):
+        table.add_column(heading, justify="right")
+    for objective in state.objectives:
+        arrow = "↑" if objective.direction == "maximize" else "↓"
+        table.add_column(f"{objective.metric} {arrow}", justify="right")
+    for heading in (*costs, "epochs"):
+        table.add_column(heading, justify="right")
+    table.add_column("made by", no_wrap=True)
+    table.add_column("architecture", overflow="ellipsis", no_wrap=True, ratio=1)
+    for rank, record in enumerate(ranking[:rows], start=1):
+        values = [f"{record.metrics[o.metric]:.4f}" for o in state.objectives]
+        sizes = [magnitude(record.metrics[n]) if n in record.metrics else "" for n in costs]
+        cells = [str(rank), str(record.id), *values, *sizes, str(record.step or "")]
+        style = "bold" if rank == 1 else None
+        table.add_row(*cells, _origin(record), str(record.candidate.architecture), style=style)
+    return table
+
+
+def _final_table(state: StudyState) -> Table:
+    table = _table("Final: trained again, longer")
+    table.add_column("of candidate", justify="right")
+    for objective in state.objectives:
+        table.add_column(objective.metric, justify="right")
+    for heading in ("trainings", "epochs"):
+        table.add_column(heading, justify="right")
+    winners = {record.id for record in state.winners()}
+    for parent, group in state.final_groups().items():
+        values = [
+            mean_and_spread([record.metrics[o.metric] for record in group])
+            for o in state.objectives
+        ]
+        style = "bold" if winners & {record.id for record in group} else None
+        cells = [str(parent), *values, str(len(group)), str(group[0].step or "")]
+        table.add_row(*cells, style=style)
+    return table
+
+
+def _table(title: str, *, expand: bool = False) -> Table:
+    return Table(
+        title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, expand=expand
+    )
+
+
+def _origin(record: Record) -> str:
+    parents = ", ".join(str(parent) for parent in record.candidate.parents)
+    return f"{record.candidate.operator} of {parents}" if parents else record.candidate.operator
+
+
+def _verdict(state: StudyState, best: Record) -> RenderableType:
+    from phylon.trainables.words import describe
+
+    words = describe(best.candidate.architecture)
+    lines = [Text.assemble(("The best network: ", "bold"), words)]
+    winners = state.winners()
+    trained = f" ({len(winners)} trainings)" if len(winners) > 1 else f" (candidate {best.id})"
+    for objective in state.objectives:
+        values = [record.metrics[objective.metric] for record in winners]
+        line = f"{objective.metric}  {mean_and_spread(values)}{trained}"
+        lines.append(Text(line, style="green"))
+    tested = state.tested.metrics if state.tested else {}
+    for metric, numbers in tested.items():
+        note = " on a test split that the search never saw"
+        lines.append(Text.assemble((f"{metric}  {mean_and_spread(numbers)}", "bold green"), note))
+    return Group(*lines)
+
+
+def _failures(state: StudyState) -> Iterator[RenderableType]:
+    records = (record for record in state.records.values() if record.state == "failed")
+    reasons = Counter(shorten(record.reason) for record in records)
+    if reasons:
+        lines = [f"  {count} x {reason}" for reason, count in reasons.most_common(5)]
+        rest = len(reasons) - len(lines)
+        lines += [f"  and {rest} other reasons: phylon lineage tells all"] if rest > 0 else []
+        yield Text("\n".join(["Failed candidates:", *lines]), style="yellow")
+
+
+def _next_commands(folder: Path, status: str) -> RenderableType:
+    place = _typed(folder)
+    commands = [
+        (f"phylon resume {place}", "go on with the search"),
+        (f"phylon ui {place}", "all runs in MLflow, in the browser"),
+        (f"phylon show {place}", "this picture again"),
+        (f"phylon lineage {place} --export lineage.parquet", "who descends from whom, as a table"),
+    ]
+    table = Table.grid(padding=(0, 3))
+    table.add_row(Text("Next:", style="bold"))
+    for command, meaning in commands if status == "interrupted" else commands[1:]:
+        table.add_row(Text(f"  {command}", style="cyan", no_wrap=True), Text(meaning, style="dim"))
+    return table
+
+
+def _typed(folder: Path) -> str:
+    """Return a folder as short as it can be typed from here."""
+    here = Path.cwd()
+    absolute = folder.resolve()
+    near = absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
+    return shlex.quote(str(near))

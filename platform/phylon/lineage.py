@@ -1,0 +1,134 @@
+"""Who descends from whom, and what became of each: the study's candidates as a table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from phylon.errors import ConfigurationError
+from phylon.state import Record, StudyState
+
+_TIME = pa.timestamp("ms", tz="UTC")
+
+
+def lineage_rows(state: StudyState, run_ids: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Return the candidates in order of their ids as plain JSON data.
+
+    Values that JSON cannot express, such as a loss of NaN, are None.
+
+    Args:
+        state: The study.
+        run_ids: The MLflow run of each candidate that has one.
+    """
+    return [_row(record, run_ids) for _, record in sorted(state.records.items())]
+
+
+def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
+    """Return the candidates in order of their ids as an Arrow table of one row each.
+
+    ``metrics`` is a struct with a field for each metric, null where it was not reported;
+    ``architecture`` is JSON; ``epochs`` counts those trained; times are in UTC.
+
+    Args:
+        state: The study.
+        run_ids: The MLflow run of each candidate that has one.
+    """
+    records = [record for _, record in sorted(state.records.items())]
+    candidates = [record.candidate for record in records]
+    architectures = [candidate.architecture for candidate in candidates]
+    columns = {
+        "id": pa.array([c.id for c in candidates], pa.int64()),
+        "phase": pa.array([c.phase for c in candidates], pa.string()),
+        "parents": pa.array([c.parents for c in candidates], pa.list_(pa.int64())),
+        "operator": pa.array([c.operator for c in candidates], pa.string()),
+        "generation": pa.array([c.generation for c in candidates], pa.int64()),
+        "state": pa.array([r.state for r in records], pa.string()),
+        "metrics": _metrics(state, records),
+        "key": pa.array([a.key for a in architectures], pa.string()),
+        "architecture": pa.array([json.dumps(a.nested) for a in architectures], pa.string()),
+        "epochs": pa.array([r.step for r in records], pa.int64()),
+        "seed": pa.array([c.seed for c in candidates], pa.uint64()),
+        "seconds": pa.array([r.seconds for r in records], pa.float64()),
+        "cpus": pa.array([r.resources.get("cpus") for r in records], pa.float64()),
+        "gpus": pa.array([r.resources.get("gpus") for r in records], pa.float64()),
+        "node": pa.array([r.node for r in records], pa.string()),
+        "started": pa.array([_ms(r.started) for r in records], _TIME),
+        "ended": pa.array([_ms(r.ended) for r in records], _TIME),
+        "reason": pa.array([r.reason for r in records], pa.string()),
+        "mlflow_run_id": pa.array([run_ids.get(c.id) for c in candidates], pa.string()),
+    }
+    return pa.table(columns).replace_schema_metadata(_about(state))
+
+
+def write_parquet(state: StudyState, run_ids: Mapping[int, str], file: Path) -> None:
+    """Write `lineage_table` to a Parquet file; a reader sees the old file or the whole new one.
+
+    Raises:
+        ConfigurationError: The file cannot be written there.
+    """
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        pq.write_table(lineage_table(state, run_ids), fresh, compression="zstd")
+        fresh.replace(file)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise ConfigurationError(
+            f"{file} cannot be written: {error.strerror or error}; name a file in a folder that "
+            f"exists and is writable"
+        ) from error
+
+
+def _row(record: Record, run_ids: Mapping[int, str]) -> dict[str, Any]:
+    candidate = record.candidate
+    return {
+        "id": candidate.id,
+        "phase": candidate.phase,
+        "parents": list(candidate.parents),
+        "operator": candidate.operator,
+        "generation": candidate.generation,
+        "state": record.state,
+        "metrics": {name: _finite(value) for name, value in record.metrics.items()},
+        "key": candidate.architecture.key,
+        "architecture": candidate.architecture.nested,
+        "epochs": record.step,
+        "seed": candidate.seed,
+        "seconds": record.seconds,
+        "resources": record.resources,
+        "node": record.node,
+        "started": record.started,
+        "ended": record.ended,
+        "reason": record.reason,
+        "mlflow_run_id": run_ids.get(candidate.id),
+    }
+
+
+def _metrics(state: StudyState, records: Sequence[Record]) -> pa.StructArray:
+    """Return a struct per record, of the metrics the task declares and any that was reported."""
+    declared = state.created.metrics if state.created else []
+    names = dict.fromkeys([*declared, *(objective.metric for objective in state.objectives)])
+    for record in records:
+        names.update(dict.fromkeys(record.metrics))
+    columns = [pa.array([r.metrics.get(name) for r in records], pa.float64()) for name in names]
+    return pa.StructArray.from_arrays(columns, names=list(names))
+
+
+def _about(state: StudyState) -> dict[str, str]:
+    """Return what a reader of the file should know of the study."""
+    uid = state.created.uid if state.created else ""
+    objectives = [{"metric": o.metric, "direction": o.direction} for o in state.objectives]
+    return {"phylon.study": uid, "phylon.objectives": json.dumps(objectives)}
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

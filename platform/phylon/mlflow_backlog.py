@@ -1,0 +1,80 @@
+"""The part of a study's journal that is not in MLflow yet."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+from pyarrow import fs
+
+from phylon.errors import JournalError
+from phylon.events import Event
+from phylon.journal import SUFFIX, JournalReader
+from phylon.mlflow_plan import Plan, Projection
+from phylon.mlflow_record import RunRecord
+
+STRETCH = 500
+"""Events that are sent, and remembered as sent, together."""
+
+
+class Backlog:
+    """Reads a journal from the first event that MLflow lacks, stretch by stretch.
+
+    Args:
+        study: The study's folder.
+        record: Tells what is in MLflow; kept up to date.
+
+    Attributes:
+        projection: The study up to the end of the present stretch.
+    """
+
+    def __init__(self, study: Path, record: RunRecord) -> None:
+        self._folder = study / "journal"
+        self._record = record
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Begin again at the first event that is not on record as sent."""
+        self.projection = Projection()
+        self._reader = JournalReader(fs.LocalFileSystem(), str(self._folder))
+        self._unread = self._reader.read()
+        self._plan: Plan = {}
+
+    def next_plan(self) -> Plan:
+        """Return the writes of the present stretch until it is marked as sent; empty at the end.
+
+        Raises:
+            JournalError: The journal is damaged.
+            OSError: It cannot be read.
+        """
+        if not self._plan:
+            try:
+                self._skip()
+                self._plan = self.projection.plan(self._read())
+            except (JournalError, OSError):
+                self.rewind()
+                raise
+        return self._plan
+
+    def mark_sent(self) -> None:
+        """Go on to the next stretch."""
+        self._record.note_sent(self._reader.events)
+        self._plan = {}
+
+    def __len__(self) -> int:
+        segments = self._folder.glob(f"*{SUFFIX}")
+        return sum(path.read_bytes().count(b"\n") for path in segments) - self._record.sent
+
+    def _skip(self) -> None:
+        """Take into account what was sent by an earlier driver."""
+        for event in islice(self._unread, max(0, self._record.sent - self._reader.events)):
+            self.projection.plan([event])
+        if self._reader.events < self._record.sent:  # The journal has lost its torn end.
+            self._record.note_sent(self._reader.events)
+
+    def _read(self) -> list[Event]:
+        stretch = list(islice(self._unread, STRETCH))
+        if not stretch:
+            self._unread = self._reader.read()
+            stretch = list(islice(self._unread, STRETCH))
+        return stretch

@@ -1,0 +1,160 @@
+"""What of a study is known to be in MLflow: a small log beside the study, one per tracking URI.
+
+It is a cache. Every run carries the ids of its study and candidate as tags, so a lost record costs
+one search through MLflow and no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from phylon.journal import SUFFIX, decode_line
+
+STUDY = -1
+"""Stands where a candidate's id would, for the study's own run."""
+
+FOLDER = "tracking"
+
+
+class RunRecord:
+    """The runs that exist, how far the journal was sent, and what else was done.
+
+    One thread of one process may write it (the study's driver); others may read meanwhile.
+
+    Args:
+        path: The log; it need not exist.
+        uri: Where MLflow is, if the log does not say so yet.
+
+    Attributes:
+        uri: Where MLflow is; empty if not known.
+        experiment: Id of the experiment; empty if not known.
+        runs: Run ids by candidate id; the study's own under `STUDY`.
+        sent: How many events of the journal are in MLflow, counted from its beginning.
+        done: Names of what is done once, such as uploads.
+    """
+
+    def __init__(self, path: Path, uri: str = "") -> None:
+        self.uri = uri
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._clear()
+        for entry in _entries(path):
+            self._apply(entry)
+
+    @classmethod
+    def of(cls, study: Path, uri: str) -> RunRecord:
+        """Return the record of a study's runs in the MLflow at `uri`."""
+        digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
+        return cls(study / FOLDER / f"{digest}{SUFFIX}", uri)
+
+    def note_experiment(self, experiment: str) -> None:
+        """Remember which experiment the study belongs to."""
+        self._write({"experiment": experiment})
+
+    def note_run(self, candidate_id: int, run_id: str) -> None:
+        """Remember the run of a candidate, or of `STUDY`, even if power fails now."""
+        self._write({"run": [candidate_id, run_id]}, sync=True)
+
+    def note_sent(self, events: int) -> None:
+        """Remember that the first `events` events are in MLflow."""
+        self._write({"sent": events})
+
+    def note_done(self, name: str) -> None:
+        """Remember that something was done."""
+        self._write({"done": name})
+
+    def forget(self) -> None:
+        """Start over: the study is not in MLflow any more."""
+        self._write({"forget": True})
+
+    def close(self) -> None:
+        """Let go of the file. Closing twice does nothing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _clear(self) -> None:
+        self.experiment = ""
+        self.runs: dict[int, str] = {}
+        self.sent = 0
+        self.done: set[str] = set()
+
+    def _apply(self, entry: dict[str, Any]) -> None:
+        match entry:
+            case {"run": [candidate_id, run_id]}:
+                self.runs[candidate_id] = run_id
+            case {"sent": events}:
+                self.sent = events
+            case {"done": name}:
+                self.done.add(name)
+            case {"experiment": experiment}:
+                self.experiment = experiment
+            case {"uri": uri}:
+                self.uri = uri
+            case {"forget": _}:
+                self._clear()
+
+    def _write(self, entry: dict[str, Any], *, sync: bool = False) -> None:
+        if self._file is None:
+            self._file = self._rewrite()
+        try:
+            self._file.write(_line(entry))
+            if sync:
+                os.fsync(self._file.fileno())
+        except OSError:
+            self.close()  # The next write rewrites the file, without what may be half a line.
+            raise
+        self._apply(entry)
+
+    def _rewrite(self) -> BinaryIO:
+        """Replace the log by a short one that says the same, and open it."""
+        fresh = self._path.with_suffix(".new")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with fresh.open("wb") as file:
+            file.writelines(map(_line, self._summary()))
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
+        return self._path.open("ab", buffering=0)
+
+    def _summary(self) -> Iterator[dict[str, Any]]:
+        yield {"uri": self.uri}
+        yield {"experiment": self.experiment}
+        yield from ({"run": [candidate_id, run]} for candidate_id, run in self.runs.items())
+        yield from ({"done": name} for name in sorted(self.done))
+        yield {"sent": self.sent}
+
+
+def run_ids(study: Path) -> dict[int, str]:
+    """Return the MLflow run of each candidate that has one, without asking MLflow.
+
+    Args:
+        study: The study's folder. If it was tracked to several places, the latest counts.
+    """
+    return {key: run for key, run in latest_record(study).runs.items() if key != STUDY}
+
+
+def latest_record(study: Path) -> RunRecord:
+    """Return the record that was written last; an empty one if the study was never tracked."""
+    paths = sorted((study / FOLDER).glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)
+    return RunRecord(paths[-1] if paths else study / FOLDER / f"none{SUFFIX}")
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    text = json.dumps(entry, separators=(",", ":")).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """Return what a log says, without a torn end; nothing at all if its middle is damaged."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    if lines and not lines[-1].endswith(b"\n"):
+        lines.pop()
+    entries = [decode_line(line) for line in lines]
+    return [] if None in entries else [entry for entry in entries if entry is not None]

@@ -1,0 +1,113 @@
+"""Opens a study's journal: replays what is there, checks that it is the same study, and writes on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyarrow import fs
+
+from phylon import events
+from phylon.driver import replay
+from phylon.environment import versions
+from phylon.journal import JournalReader, JournalWriter
+from phylon.order import FreeOrder, Order, StrictOrder
+from phylon.parts import new_strategy
+from phylon.resumption import check_unchanged
+from phylon.search.evaluation import Fingerprinted
+from phylon.search.strategy import Strategy
+from phylon.state import StudyState
+from phylon.study import JOURNAL, Study
+
+EARLY = "early"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStudy:
+    """A study with its journal open for writing.
+
+    Attributes:
+        study: The study.
+        state: All that happened to it.
+        strategy: Its strategy, where it was.
+        writer: Its journal.
+        order: When events are written.
+        held: Events that were taken but not yet written, in strict order.
+        dropped_bytes: Length of the torn tail that was cut off.
+    """
+
+    study: Study
+    state: StudyState
+    strategy: Strategy
+    writer: JournalWriter
+    order: Order
+    held: Iterable[events.Event]
+    dropped_bytes: int
+
+    def begin(self) -> None:
+        """Write that this driver takes the study over; the first one also writes what it is."""
+        config = self.study.config
+        batch: list[events.Event] = [] if self.state.created else [_created(self.study)]
+        batch.append(
+            events.Opened(
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                versions=versions(),
+                budget=config.budget.model_dump(),
+                dropped_bytes=self.dropped_bytes,
+            )
+        )
+        self.writer.append(*batch)
+        for event in batch:
+            self.state.apply(event)
+
+
+@contextmanager
+def open_journal(study: Study) -> Iterator[OpenStudy]:
+    """Replay a study's journal and open it for writing; the folder's lock must be held.
+
+    Raises:
+        JournalError: It is damaged, or cannot be written.
+        StudyError: It is of a study with another space or other settings.
+    """
+    filesystem = fs.LocalFileSystem()
+    reader = JournalReader(filesystem, str(study.folder / JOURNAL))
+    strategy = new_strategy(study.config, study.parts)
+    state = replay(_same_study(reader.read(), study), strategy)
+    early = JournalReader(filesystem, str(study.folder / EARLY))
+    held = list(early.read()) if study.config.order == "strict" else []
+    with closing(_writer(filesystem, study.folder / JOURNAL, reader)) as writer:
+        if study.config.order == "free":
+            yield OpenStudy(study, state, strategy, writer, FreeOrder(), (), len(reader.tail))
+            return
+        with closing(_writer(filesystem, study.folder / EARLY, early)) as early_writer:
+            order = StrictOrder(study.config.window, early_writer, state)
+            yield OpenStudy(study, state, strategy, writer, order, held, len(reader.tail))
+
+
+def _writer(filesystem: fs.FileSystem, folder: Path, reader: JournalReader) -> JournalWriter:
+    return JournalWriter(filesystem, str(folder), reader=reader)
+
+
+def _same_study(history: Iterable[events.Event], study: Study) -> Iterator[events.Event]:
+    for event in history:
+        if isinstance(event, events.Created):
+            check_unchanged(event, study.config, study.parts.space)
+        yield event
+
+
+def _created(study: Study) -> events.Created:
+    evaluator = study.parts.evaluator
+    described = isinstance(evaluator, Fingerprinted)
+    return events.Created(
+        uid=uuid.uuid4().hex,
+        config=study.config.to_json(),
+        space=study.parts.space.to_json(),
+        metrics=list(evaluator.metrics),
+        fingerprint=evaluator.fingerprint() if described else {},
+    )

@@ -1,0 +1,76 @@
+"""What a study is put together from: the names in its configuration, looked up and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from phylon.config import StudyConfig
+from phylon.errors import ConfigurationError, did_you_mean
+from phylon.search.evaluation import Evaluator
+from phylon.search.registry import make_strategy
+from phylon.search.space import SearchSpace
+from phylon.search.strategy import Strategy
+from phylon.trainables.evaluator import LightningEvaluator, Training
+from phylon.trainables.registry import load_space, load_task
+from phylon.trainables.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A study's evaluator and space."""
+
+    evaluator: Evaluator
+    space: SearchSpace
+
+
+def assemble(
+    config: StudyConfig, task: Task | Evaluator | None, space: SearchSpace | None
+) -> Parts:
+    """Look up what `config` names, unless it is given, and check that it fits together.
+
+    Raises:
+        ConfigurationError: A name is unknown, the task has no space, or does not report an objective.
+    """
+    task = task or load_task({"name": config.task.name, **config.task.params})
+    evaluator = _evaluator(task, config) if isinstance(task, Task) else task
+    space = space or _space(config, task)
+    for objective in config.objectives:
+        if objective.metric not in evaluator.metrics:
+            raise ConfigurationError(
+                f"objectives: the task `{config.task.name}` does not report `{objective.metric}`; "
+                f"{did_you_mean(objective.metric, evaluator.metrics)}"
+            )
+    parts = Parts(evaluator, space)
+    new_strategy(config, parts)
+    return parts
+
+
+def new_strategy(config: StudyConfig, parts: Parts) -> Strategy:
+    """Return the strategy at its beginning."""
+    return make_strategy(
+        config.strategy.name,
+        parts.space,
+        objectives=len(config.objectives),
+        seed=config.seed,
+        **config.strategy.params,
+    )
+
+
+def _evaluator(task: Task, config: StudyConfig) -> Evaluator:
+    training = Training(
+        epochs=config.training.epochs,
+        batch_size=config.training.batch_size,
+        checkpoint_every=config.training.checkpoint_every,
+    )
+    return LightningEvaluator(task, training, seed=config.seed)
+
+
+def _space(config: StudyConfig, task: Task | Evaluator) -> SearchSpace:
+    if config.space:
+        return load_space({"name": config.space.name, **config.space.params})
+    if isinstance(task, Task) and task.space is not None:
+        return task.space
+    raise ConfigurationError(
+        f"space: the task `{config.task.name}` brings no space of its own; name one, e.g. "
+        f"`space: my_module:space`"
+    )

@@ -1,0 +1,161 @@
+"""What a running search shows: a live picture on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from phylon import events
+from phylon.search.candidate import Phase
+from phylon.state import Record, StudyState
+
+_LINE_EVERY_S = 10.0
+
+
+class Progress:
+    """Shows a study's progress; call it with each event once the event is in `state`.
+
+    A call costs microseconds. A terminal is drawn on by a thread of its own, four times a second,
+    from what the last call left; elsewhere a line is printed at most every ten seconds.
+
+    Args:
+        state: The study, kept up to date by the driver.
+        totals: How many candidates each phase is to have.
+        notice: Returns something worth a line besides, such as how far MLflow lags; else nothing.
+        console: Where to draw; standard error unless told.
+    """
+
+    def __init__(
+        self,
+        state: StudyState,
+        totals: Mapping[Phase, int],
+        *,
+        notice: Callable[[], str] = str,
+        console: Console | None = None,
+    ) -> None:
+        self._state = state
+        self._totals = totals
+        self._notice = notice
+        self._console = console or Console(stderr=True)
+        self._live: Live | None = None
+        self._printed_at = 0.0
+        self._failure = ""
+        self._enter_phase("final" if state.proposed["final"] else "search")
+
+    def __enter__(self) -> Progress:
+        """Begin to draw."""
+        if self._console.is_terminal or self._console.is_jupyter:
+            self._live = Live(
+                console=self._console, refresh_per_second=4, get_renderable=self.picture
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Draw for the last time."""
+        if self._live:
+            self._live.stop()
+        else:
+            self._print()
+
+    def __call__(self, event: events.Event) -> None:
+        """Take an event into account."""
+        match event:
+            case events.Proposed(candidate=candidate):
+                if candidate.phase != self._phase:
+                    self._enter_phase(candidate.phase)
+                    self._printed_at = 0.0
+            case events.Completed() | events.Failed():
+                self._end(self._state.records[event.candidate_id])
+        if not self._live and time.monotonic() - self._printed_at > _LINE_EVERY_S:
+            self._print()
+
+    def line(self) -> str:
+        """Return where the study is, in one plain line."""
+        parts = [f"{self._phase} {self._done}/{self._totals[self._phase]} done", self._counts()]
+        if self._best:
+            parts.append(f"best {self._best_in_words()}")
+        parts += [text for text in (self._eta(), self._failure, self._notice()) if text]
+        return ", ".join(parts)
+
+    def picture(self) -> RenderableType:
+        """Return where the study is, for a terminal."""
+        total = self._totals[self._phase]
+        top = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=max(total, 1), completed=self._done, width=32)
+        counts = f"{self._done}/{total} done, {self._counts()}"
+        top.add_row(Text(f"{self._phase:8}", style="bold"), bar, counts, self._eta())
+        lines: list[RenderableType] = [top]
+        for label, text, style in (
+            ("best", self._best_in_words(), "green"),
+            ("last", self._failure, "yellow"),
+            ("note", self._notice(), "yellow"),
+        ):
+            if text:
+                lines.append(Text.assemble((f"{label:10}", "bold"), (text, style)))
+        return Group(*lines)
+
+    def _enter_phase(self, phase: Phase) -> None:
+        records = [r for r in self._state.records.values() if r.candidate.phase == phase]
+        self._phase = phase
+        self._done = self._done_before = sum(r.state != "pending" for r in records)
+        self._best = next(iter(self._state.ranking(phase)), None)
+        self._begun_at = time.monotonic()
+
+    def _end(self, record: Record) -> None:
+        self._done += 1
+        if record.state == "failed":
+            self._failure = f"candidate {record.id} failed: {shorten(record.reason)}"
+        elif self._best is None or self._state.rank(record) < self._state.rank(self._best):
+            self._best = record
+
+    def _counts(self) -> str:
+        return f"{len(self._state.pending)} running, {self._state.failed} failed"
+
+    def _best_in_words(self) -> str:
+        best = self._best
+        if best is None:
+            return ""
+        values = (f"{o.metric} {best.metrics[o.metric]:.4g}" for o in self._state.objectives)
+        return f"{' '.join(values)} (candidate {best.id})"
+
+    def _eta(self) -> str:
+        """Return the time left in this phase, as far as it can be told."""
+        new, left = self._done - self._done_before, self._totals[self._phase] - self._done
+        if new < 2 or left <= 0:
+            return ""
+        return f"ETA {clock((time.monotonic() - self._begun_at) / new * left)}"
+
+    def _print(self) -> None:
+        self._printed_at = time.monotonic()
+        line = f"[{clock(self._state.seconds)}] {self.line()}"
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as people read it.
+
+    >>> clock(75), clock(3675)
+    ('1:15', '1:01:15')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def shorten(reason: str, width: int = 80) -> str:
+    """Return the first line of a reason, cut to a width."""
+    first = reason.strip().partition("\n")[0]
+    return first if len(first) <= width else f"{first[: width - 3]}..."

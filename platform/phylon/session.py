@@ -1,0 +1,145 @@
+"""One driver's time with a study: open it, run it, close it, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from phylon import events
+from phylon.cluster.attempts import candidate_folder
+from phylon.cluster.connect import ray_cluster
+from phylon.cluster.executor import Executor
+from phylon.cluster.serial import SerialExecutor
+from phylon.cluster.tune_executor import TuneExecutor
+from phylon.driver import Driver, FinalPlan, Listener, Plan
+from phylon.errors import JournalError
+from phylon.final_test import test_winners
+from phylon.folders import CandidateFolders
+from phylon.lock import StudyLock
+from phylon.opening import OpenStudy, open_journal
+from phylon.progress import Progress
+from phylon.resumption import check_folder, has_more_to_do
+from phylon.search.candidate import Phase
+from phylon.search.evaluation import NetworkKeeper
+from phylon.signals import calling_on_signal
+from phylon.state import StudyState
+from phylon.study import Study
+from phylon.tracker import Tracker, default_uri
+
+NO_TRACKING = "none"
+PATIENCE_AT_THE_END_S = 60.0
+PATIENCE_WHEN_STOPPED_S = 2.0
+
+def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bool) -> StudyState:
+    """Run a study to its end or until it is stopped; see `Study.run`."""
+    evaluator = study.parts.evaluator
+    check_folder(study.folder, resume=resume)
+    with ExitStack() as stack:
+        executor = stack.enter_context(_executor(study, in_process=in_process))
+        stack.enter_context(_held_folder(study))
+        opened = stack.enter_context(open_journal(study))
+        state = opened.state
+        has_more = has_more_to_do(state, study.config)
+        if has_more:
+            opened.begin()
+        tracker = stack.enter_context(_tracker(study, state))
+        if has_more:
+            listeners = [CandidateFolders(study.folder, state, keep=_keep(study))]
+            if tracker:
+                listeners.append(lambda _: tracker.wake())
+            if show_progress:
+                listeners.append(stack.enter_context(_progress(study, state, tracker)))
+            driver = _driver(study, opened, listeners)
+            with calling_on_signal(driver.stop):
+                executor.run(driver, evaluator)
+                _end(study, driver, executor)
+        return state
+
+
+@contextmanager
+def _tracker(study: Study, state: StudyState) -> Iterator[Tracker | None]:
+    uri = study.config.tracking.uri or default_uri(study.folder.parent)
+    if uri == NO_TRACKING:
+        yield None
+        return
+    tracker = Tracker(study.folder, uri, winner=functools.partial(_winner, study, state))
+    tracker.start()
+    try:
+        yield tracker
+    finally:
+        is_over = isinstance(state.ending, events.Finished)
+        tracker.close(PATIENCE_AT_THE_END_S if is_over else PATIENCE_WHEN_STOPPED_S)
+
+
+def _winner(study: Study, state: StudyState) -> tuple[Any, Any] | None:
+    """Return the best network and an example of its input, if the evaluator keeps networks."""
+    evaluator = study.parts.evaluator
+    if state.best is None or not isinstance(evaluator, NetworkKeeper):
+        return None
+    candidate = state.best.candidate
+    return evaluator.network(candidate, candidate_folder(study.folder, candidate.id))
+
+
+@contextmanager
+def _executor(study: Study, *, in_process: bool) -> Iterator[Executor]:
+    if in_process:
+        yield SerialExecutor(study.folder)
+        return
+    with ray_cluster():
+        yield TuneExecutor(study.folder, study.config.resources.model_dump())
+
+
+@contextmanager
+def _held_folder(study: Study) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            study.folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(StudyLock(study.folder))
+        except OSError as error:
+            raise JournalError(
+                f"storage: {study.folder} cannot be written: {error.strerror}; make it writable or name "
+                f"another one (`--set storage=FOLDER`)"
+            ) from error
+        yield
+
+
+def _driver(study: Study, opened: OpenStudy, listeners: list[Listener]) -> Driver:
+    config = study.config
+    final = config.final and FinalPlan(config.final.top, config.final.epochs, config.final.seeds)
+    plan = Plan(config.budget.candidates, config.seed, config.budget.hours, final)
+    return Driver(
+        plan,
+        opened.strategy,
+        opened.writer,
+        opened.state,
+        order=opened.order,
+        held=opened.held,
+        listeners=listeners,
+    )
+
+
+def _keep(study: Study) -> int:
+    return study.config.final.top if study.config.final else 1
+
+
+def _progress(study: Study, state: StudyState, tracker: Tracker | None) -> Progress:
+    final = study.config.final
+    totals: dict[Phase, int] = {
+        "search": study.config.budget.candidates,
+        "final": final.top * final.seeds if final else 0,
+    }
+    return Progress(state, totals, notice=lambda: f"MLflow {tracker.status}" if tracker else "")
+
+
+def _end(study: Study, driver: Driver, executor: Executor) -> None:
+    """Test the winner and write down how the study ended."""
+    if not driver.stopping and not driver.state.tested:
+        tested = test_winners(study.parts.evaluator, study.folder, driver.state, executor)
+        if tested:
+            driver.record(tested)
+    if driver.stopping:
+        driver.record(events.Interrupted(reason=driver.stop_reason))
+    else:
+        driver.record(events.Finished(reason=driver.end_reason))

@@ -1,0 +1,180 @@
+"""What a study looks like after a list of events: the one projection that the others are made from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from phylon import events
+from phylon.search.candidate import Candidate
+from phylon.search.objective import Objective, losses
+
+RecordState = Literal["pending", "completed", "failed"]
+
+
+@dataclass(slots=True)
+class Record:
+    """A candidate and what became of it.
+
+    Attributes:
+        candidate: What was proposed.
+        state: ``pending`` until it completed or failed.
+        metrics: Its last measured metrics.
+        seconds: Wall-clock seconds of its evaluation.
+        started: When it was proposed, seconds since the epoch.
+        ended: When it completed or failed; None while pending.
+        resources: What it held while it ran.
+        node: Where it ran.
+        reason: Why it failed; empty otherwise.
+        step: Last step (epoch) it reported.
+        lost: How often its worker died under it.
+    """
+
+    candidate: Candidate
+    state: RecordState = "pending"
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    started: float = 0.0
+    ended: float | None = None
+    resources: dict[str, float] = field(default_factory=dict)
+    node: str = ""
+    reason: str = ""
+    step: int = 0
+    lost: int = 0
+
+    @property
+    def id(self) -> int:
+        """Index of the candidate in the study."""
+        return self.candidate.id
+
+
+class StudyState:
+    """All candidates of a study and how far it is, kept up to date event by event.
+
+    Args:
+        history: Events to begin with.
+    """
+
+    def __init__(self, history: Iterable[events.Event] = ()) -> None:
+        self.created: events.Created | None = None
+        self.objectives: tuple[Objective, ...] = ()
+        self.records: dict[int, Record] = {}
+        self.pending: dict[int, Record] = {}
+        self.proposed: Counter[str] = Counter()
+        self.completed = 0
+        self.failed = 0
+        self.tested: events.Tested | None = None
+        self.ending: events.Finished | events.Interrupted | None = None
+        self.budget: dict[str, int | float | None] = {}
+        self.seconds = 0.0
+        self._opened_at = 0.0
+        self._seconds_before = 0.0
+        for event in history:
+            self.apply(event)
+
+    def apply(self, event: events.Event) -> None:
+        """Take one more event into account."""
+        _HANDLERS[type(event)](self, event)
+        if self._opened_at:
+            self.seconds = self.seconds_at(event.time)
+
+    def seconds_at(self, now: float) -> float:
+        """Return how long drivers have run this study, if one runs it still at `now`."""
+        return self._seconds_before + max(0.0, now - self._opened_at)
+
+    def ranking(self, phase: str) -> list[Record]:
+        """Return the completed candidates of a phase, best first by the first objective."""
+        done = (r for r in self.records.values() if r.state == "completed")
+        return sorted((r for r in done if r.candidate.phase == phase), key=self.rank)
+
+    def rank(self, record: Record) -> tuple[tuple[float, ...], int]:
+        """Return what completed candidates are sorted by, best first; the older wins a tie."""
+        return losses(self.objectives, record.metrics), record.id
+
+    @property
+    def best(self) -> Record | None:
+        """The winner: the best architecture of the final phase by its mean over seeds, else of the search."""
+        finals = self.ranking("final")
+        if not finals:
+            return next(iter(self.ranking("search")), None)
+        groups = self.final_groups()
+        winner = min(groups.values(), key=self._mean_losses)
+        return min(winner, key=self.rank)
+
+    def final_groups(self) -> dict[int, list[Record]]:
+        """Return the completed final trainings by the search candidate whose architecture they share."""
+        groups: dict[int, list[Record]] = {}
+        for record in self.ranking("final"):
+            groups.setdefault(record.candidate.parents[0], []).append(record)
+        return groups
+
+    def winners(self) -> Sequence[Record]:
+        """Return all trainings of the winning architecture, by id; these are tested."""
+        best = self.best
+        if best is None or best.candidate.phase == "search":
+            return [best] if best else []
+        return sorted(self.final_groups()[best.candidate.parents[0]], key=lambda r: r.id)
+
+    def _mean_losses(self, group: Sequence[Record]) -> tuple[float, ...]:
+        rows = [losses(self.objectives, record.metrics) for record in group]
+        return tuple(sum(column) / len(rows) for column in zip(*rows, strict=True))
+
+    def _on_created(self, event: events.Created) -> None:
+        self.created = event
+        self.objectives = tuple(Objective(**item) for item in event.config["objectives"])
+
+    def _on_opened(self, event: events.Opened) -> None:
+        self._seconds_before, self._opened_at = self.seconds, event.time
+        self.budget = event.budget
+        self.ending = None
+
+    def _on_proposed(self, event: events.Proposed) -> None:
+        record = Record(event.candidate, started=event.time)
+        self.records[record.id] = self.pending[record.id] = record
+        self.proposed[record.candidate.phase] += 1
+
+    def _on_reported(self, event: events.Reported) -> None:
+        record = self.records[event.candidate_id]
+        record.metrics = event.measurement.metrics
+        record.step = event.measurement.step
+
+    def _on_completed(self, event: events.Completed) -> None:
+        record = self._close(event)
+        record.state, record.metrics = "completed", event.metrics
+        self.completed += 1
+
+    def _on_failed(self, event: events.Failed) -> None:
+        record = self._close(event)
+        record.state, record.reason = "failed", event.reason
+        self.failed += 1
+
+    def _close(self, event: events.Completed | events.Failed) -> Record:
+        record = self.pending.pop(event.candidate_id)
+        record.ended, record.seconds = event.time, event.seconds
+        record.resources, record.node = event.resources, event.node
+        return record
+
+    def _on_lost(self, event: events.Lost) -> None:
+        self.records[event.candidate_id].lost += 1
+
+    def _on_tested(self, event: events.Tested) -> None:
+        self.tested = event
+
+    def _on_ending(self, event: events.Finished | events.Interrupted) -> None:
+        self.ending = event
+
+
+_HANDLERS: dict[type[events.Event], Callable[..., None]] = {
+    events.Created: StudyState._on_created,
+    events.Opened: StudyState._on_opened,
+    events.Proposed: StudyState._on_proposed,
+    events.Reported: StudyState._on_reported,
+    events.Completed: StudyState._on_completed,
+    events.Failed: StudyState._on_failed,
+    events.Lost: StudyState._on_lost,
+    events.Tested: StudyState._on_tested,
+    events.Interrupted: StudyState._on_ending,
+    events.Finished: StudyState._on_ending,
+}

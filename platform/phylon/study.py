@@ -1,0 +1,150 @@
+"""A study as its users hold it: configure, run, resume, and look at it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pyarrow import fs
+
+from phylon.config import Component, StudyConfig
+from phylon.errors import StudyError
+from phylon.events import Finished
+from phylon.journal import JournalReader
+from phylon.lock import is_held
+from phylon.search.evaluation import Evaluator
+from phylon.search.space import SearchSpace
+from phylon.state import StudyState
+
+if TYPE_CHECKING:
+    from phylon.parts import Parts
+    from phylon.trainables.task import Task
+
+Status = Literal["running", "finished", "interrupted"]
+JOURNAL = "journal"
+
+
+class Study:
+    """A search for a network: what is searched, how candidates are measured, and for how long.
+
+    Everything that happens is kept in a folder, ``<storage>/<name>``; a study that was interrupted, by
+    whatever, goes on where it stopped with ``run(resume=True)``.
+
+    Args:
+        task: What is learned: the name of a built-in task, ``package.module:object``, a mapping with
+            a name and parameters, or a `Task` or `Evaluator` of your own.
+        space: The networks to choose from, by name or as a `SearchSpace`; None for the task's own.
+        **fields: The other keys of a study file: ``name``, ``objectives``, ``budget``, ...
+
+    Raises:
+        ConfigurationError: A field is missing, unknown or has a value that is not allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: str | dict[str, Any] | Task | Evaluator,
+        space: str | dict[str, Any] | SearchSpace | None = None,
+        **fields: Any,  # noqa: ANN401 - checked by StudyConfig
+    ) -> None:
+        self._task = None if isinstance(task, str | dict) else task
+        self._space = space if isinstance(space, SearchSpace) else None
+        self.config = StudyConfig.build(
+            task=task if self._task is None else import_name(self._task),
+            space=space if self._space is None else import_name(self._space),
+            **fields,
+        )
+
+    @classmethod
+    def from_config(cls, config: StudyConfig) -> Study:
+        """Make a study from what a study file says."""
+        fields = dict(config)
+        names = {key: _spec(fields.pop(key)) for key in ("task", "space")}
+        return cls(**names, **fields)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Study:
+        """Take up a study by its folder.
+
+        Raises:
+            StudyError: There is no study.
+            JournalError: Its journal is damaged.
+        """
+        path = Path(folder).resolve()
+        state = read_state(path)
+        if state.created is None:
+            raise StudyError(
+                f"{path} is no study: it has no journal. `phylon list {path.parent}` shows the studies"
+                f" there; `phylon run STUDY.yaml` begins one"
+            )
+        fields = {**state.created.config, "budget": state.budget or state.created.config["budget"]}
+        study = cls.from_config(StudyConfig.from_json({**fields, "storage": str(path.parent)}))
+        if study.folder != path:
+            raise StudyError(
+                f"{path} holds the study `{study.config.name}`: rename the folder to that name"
+            )
+        return study
+
+    @property
+    def folder(self) -> Path:
+        """Where the study lives."""
+        return self.config.folder.resolve()
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The evaluator and space that the configuration names."""
+        from phylon.parts import assemble
+
+        return assemble(self.config, self._task, self._space)
+
+    def run(
+        self, *, resume: bool = False, in_process: bool = False, show_progress: bool = True
+    ) -> StudyState:
+        """Search until the budget is spent, then train, choose and test the best.
+
+        Ctrl-C and SIGTERM stop it with everything saved; the state then ends with `Interrupted`.
+
+        Args:
+            resume: Go on with the study if it exists; otherwise an existing one is an error.
+            in_process: Measure one candidate after another in this process, to debug a task.
+            show_progress: Draw the progress on the terminal.
+
+        Raises:
+            ConfigurationError: Something that was asked for cannot be done; nothing was written.
+            StudyError: The study exists, is held by another driver, or does not fit to its past.
+            JournalError: The storage failed.
+        """
+        from phylon.session import run_study
+
+        return run_study(self, resume=resume, in_process=in_process, show_progress=show_progress)
+
+    def state(self) -> StudyState:
+        """Return all candidates and how far the study is, read from its journal."""
+        return read_state(self.folder)
+
+    def status(self) -> Status:
+        """Return whether a driver runs the study, or it is at its end, or neither."""
+        if is_held(self.folder):
+            return "running"
+        return "finished" if isinstance(self.state().ending, Finished) else "interrupted"
+
+    def run_ids(self) -> dict[int, str]:
+        """Return the MLflow run of each candidate that has one."""
+        from phylon.tracker import run_ids
+
+        return run_ids(self.folder)
+
+
+def read_state(folder: Path) -> StudyState:
+    """Return the state of the study in a folder; one without `created` if there is none."""
+    return StudyState(JournalReader(fs.LocalFileSystem(), str(folder / JOURNAL)).read())
+
+
+def import_name(thing: object) -> str:
+    """Return ``package.module:Class`` of an object that was handed over from Python."""
+    return f"{type(thing).__module__}:{type(thing).__qualname__}"
+
+
+def _spec(component: Component | None) -> dict[str, Any] | None:
+    return {"name": component.name, **component.params} if component else None

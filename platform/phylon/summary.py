@@ -1,0 +1,94 @@
+"""A study in short: as one JSON object, or as a row among others."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from phylon.errors import ConfigurationError, PhylonError
+from phylon.progress import clock
+from phylon.state import Record, StudyState
+from phylon.study import JOURNAL, Study
+
+
+def summarize(state: StudyState, folder: Path, status: str) -> dict[str, Any]:
+    """Return what a program wants to know of a study, as plain JSON data."""
+    config = state.created.config if state.created else {}
+    return {
+        "study": config.get("name", folder.name),
+        "folder": str(folder),
+        "state": status,
+        "candidates": {
+            "completed": state.completed,
+            "failed": state.failed,
+            "pending": len(state.pending),
+        },
+        "best": _best(state.best),
+        "test": _test(state),
+        "objectives": [{"metric": o.metric, "direction": o.direction} for o in state.objectives],
+        "seconds": state.seconds,
+    }
+
+
+def _best(record: Record | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    architecture = record.candidate.architecture.nested
+    return {"id": record.id, "metrics": record.metrics, "architecture": architecture}
+
+
+def _test(state: StudyState) -> dict[str, Any] | None:
+    if state.tested is None:
+        return None
+    return {
+        metric: {
+            "mean": statistics.fmean(values),
+            "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+            "values": values,
+        }
+        for metric, values in state.tested.metrics.items()
+    }
+
+
+def studies_table(root: Path) -> Table:
+    """Return a table of the studies in a storage folder.
+
+    Raises:
+        ConfigurationError: The folder does not exist.
+    """
+    if not root.is_dir():
+        raise ConfigurationError(
+            f"there is no storage folder {root}; name the one that holds studies: phylon list ROOT"
+        )
+    table = Table(title=f"Studies in {root}", title_justify="left")
+    table.add_column("name")
+    table.add_column("state")
+    for heading in ("completed", "failed", "pending"):
+        table.add_column(heading, justify="right")
+    table.add_column("best")
+    table.add_column("time", justify="right")
+    for folder in sorted(path for path in root.iterdir() if (path / JOURNAL).is_dir()):
+        table.add_row(*_cells(folder))
+    if not table.row_count:
+        table.caption = "none yet; `phylon run STUDY.yaml` begins one"
+    return table
+
+
+def _cells(folder: Path) -> list[str]:
+    try:
+        study = Study.open(folder)
+        state, status = study.state(), study.status()
+    except PhylonError:
+        return [folder.name, "unreadable; `phylon show` tells why"]
+    counts = [str(n) for n in (state.completed, state.failed, len(state.pending))]
+    return [folder.name, status, *counts, _best_value(state), clock(state.seconds)]
+
+
+def _best_value(state: StudyState) -> str:
+    if state.best is None:
+        return ""
+    values = (f"{o.metric} {state.best.metrics[o.metric]:.4g}" for o in state.objectives)
+    return f"{', '.join(values)} (candidate {state.best.id})"

@@ -1,0 +1,182 @@
+"""`phylon ui`: MLflow's own web pages on a study's runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import click
+from pyarrow import fs
+
+from phylon.errors import ConfigurationError, StudyError
+from phylon.events import Created
+from phylon.journal import JournalReader
+from phylon.mlflow_client import DATABASE, artifact_location, default_uri
+from phylon.mlflow_record import STUDY, latest_record
+from phylon.signals import calling_on_signal
+
+HOST = "127.0.0.1"
+FIRST_PORT = 5000
+STOP_S = 10.0
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where runs are, and the page of a study there.
+
+    Attributes:
+        uri: The MLflow server or database.
+        page: Fragment of the page's address.
+    """
+
+    uri: str
+    page: str = "/#/experiments"
+
+
+def serve_ui(folder: Path, port: int | None = None) -> None:
+    """Show the runs of a study, or of all studies in a storage folder, until interrupted.
+
+    If they are on a server, print its address and return.
+
+    Args:
+        folder: A study's folder, or a storage folder.
+        port: Where to serve on this machine; None for the first that is free from 5000 on.
+
+    Raises:
+        ConfigurationError: There is nothing to show, or the port is taken.
+        StudyError: MLflow did not start.
+    """
+    place = _find(folder)
+    if place.uri.startswith(("http://", "https://", "databricks")):
+        click.echo(f"{place.uri.rstrip('/')}{place.page}")
+        return
+    port = _free_port() if port is None else _checked_port(port)
+    stop = threading.Event()
+    with (
+        calling_on_signal(lambda _: stop.set()),
+        tempfile.TemporaryFile() as log,
+        _server(place.uri, port, log) as process,
+    ):
+        click.echo(f"Starting MLflow on {place.uri} ...", err=True)
+        if _wait_until_up(process, port, stop):
+            address = f"http://{HOST}:{port}{place.page}"
+            click.echo(f"{address}\nCtrl-C ends it.")
+        while process.poll() is None and not stop.wait(POLL_S):
+            pass
+        if not stop.is_set():
+            log.seek(0)
+            said = log.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise StudyError(f"MLflow's server ended by itself: {said}")
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], port: int, stop: threading.Event) -> bool:
+    while process.poll() is None and not _is_up(port):
+        if stop.wait(POLL_S):
+            return False
+    return process.poll() is None
+
+
+def _find(folder: Path) -> _Place:
+    """Return where the runs of a folder are.
+
+    Raises:
+        ConfigurationError: There is neither a study nor a database, or the study is not tracked.
+    """
+    reader = JournalReader(fs.LocalFileSystem(), str(folder.absolute() / "journal"))
+    created = next(reader.read(), None)
+    if isinstance(created, Created):
+        return _study_place(folder.absolute(), created.config["tracking"]["uri"])
+    if (folder / DATABASE).exists():
+        return _Place(default_uri(folder))
+    raise ConfigurationError(
+        f"{folder} holds neither a study nor the runs of any ({DATABASE}); name a study's folder, "
+        f"or the storage folder around it"
+    )
+
+
+def _study_place(folder: Path, configured: str | None) -> _Place:
+    record = latest_record(folder)
+    uri = record.uri or configured or default_uri(folder.parent)
+    if uri == "none":
+        raise ConfigurationError(
+            f"{folder} is not tracked (`tracking.uri: none`); resume it with "
+            f"`--set tracking.uri=null` to have its runs in MLflow"
+        )
+    if not record.experiment:
+        return _Place(uri)
+    run = f"/runs/{record.runs[STUDY]}" if STUDY in record.runs else ""
+    return _Place(uri, f"/#/experiments/{record.experiment}{run}")
+
+
+def _free_port() -> int:
+    return next(port for port in range(FIRST_PORT, 65536) if _is_free(port))
+
+
+def _checked_port(port: int) -> int:
+    if _is_free(port):
+        return port
+    raise ConfigurationError(
+        f"port {port} is taken by another program; name another one, or none to have a free "
+        f"one found"
+    )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+@contextmanager
+def _server(uri: str, port: int, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run MLflow's server in a process group of its own, and end all of it."""
+    location = artifact_location(uri)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
+    command += ["--workers", "1"]
+    command += ["--default-artifact-root", location] if location else []
+    environment = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": uri,  # Not on the command line: it may hold a password.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    process = subprocess.Popen(
+        command, env=environment, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        _end_group(process)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    for number, patience in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, STOP_S)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+            return
+
+
+def _is_up(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

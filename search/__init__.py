@@ -1,0 +1,35 @@
+"""What to try next: spaces, architectures, strategies."""
+
+from phylon.search.architecture import Architecture
+from phylon.search.candidate import Candidate, Measurement, Outcome, candidate_seed
+from phylon.search.evaluation import Context, Evaluator, Tester
+from phylon.search.nodes import Block, Choice, Float, Integer, Repeat
+from phylon.search.objective import Objective
+from phylon.search.registry import STRATEGIES, make_strategy
+from phylon.search.space import SearchSpace
+from phylon.search.strategy import Proposal, Strategy
+from phylon.search.variation import crossover, mutate
+
+__all__ = [
+    "STRATEGIES",
+    "Architecture",
+    "Block",
+    "Candidate",
+    "Choice",
+    "Context",
+    "Evaluator",
+    "Float",
+    "Integer",
+    "Measurement",
+    "Objective",
+    "Outcome",
+    "Proposal",
+    "Repeat",
+    "SearchSpace",
+    "Strategy",
+    "Tester",
+    "candidate_seed",
+    "crossover",
+    "make_strategy",
+    "mutate",
+]

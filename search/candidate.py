@@ -1,0 +1,94 @@
+"""What a study tries, and what comes back: candidates, measurements, outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from phylon.search.architecture import Architecture
+
+Phase = Literal["search", "final"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One network to be measured.
+
+    Attributes:
+        id: Index in the study, from 0; search candidates first, then those of the final phase.
+        architecture: What to build.
+        parents: Ids of the candidates it descends from; empty for a random one.
+        operator: How it came from its parents: ``sample``, ``mutate``, ``crossover``, ``retrain``.
+        generation: Length of the longest line of descent; 0 without parents.
+        phase: ``search``, or ``final`` for the longer training of the best.
+        seed: Seeds weights, batches and augmentation, so that the candidate can be repeated.
+        epochs: Epochs to train; None for the study's default.
+    """
+
+    id: int
+    architecture: Architecture
+    parents: tuple[int, ...] = ()
+    operator: str = "sample"
+    generation: int = 0
+    phase: Phase = "search"
+    seed: int = 0
+    epochs: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data from which `from_json` makes an equal candidate."""
+        return {
+            "id": self.id,
+            "architecture": self.architecture.nested,
+            "parents": list(self.parents),
+            "operator": self.operator,
+            "generation": self.generation,
+            "phase": self.phase,
+            "seed": self.seed,
+            "epochs": self.epochs,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Candidate:
+        """Undo `to_json`."""
+        fields = {**data, "parents": tuple(data["parents"])}
+        return cls(**{**fields, "architecture": Architecture(data["architecture"])})
+
+
+def candidate_seed(study_seed: int, candidate_id: int) -> int:
+    """Return the training seed of a candidate: a function of study seed and id alone."""
+    return int(np.random.SeedSequence([study_seed, candidate_id]).generate_state(1)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one step (for networks: one epoch) of a candidate's evaluation gave.
+
+    Attributes:
+        step: 1 for the first epoch.
+        metrics: Metric values by name.
+        seconds: Wall-clock seconds this step took.
+        checkpoint: Where the state after this step is kept, relative to the candidate's folder.
+    """
+
+    step: int
+    metrics: dict[str, float]
+    seconds: float
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a strategy is told of a candidate.
+
+    Attributes:
+        losses: One value per objective, all to be minimised; None if the candidate failed.
+    """
+
+    losses: tuple[float, ...] | None = field(default=None)
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is nothing to learn from the candidate but that it failed."""
+        return self.losses is None

@@ -1,0 +1,68 @@
+"""How a candidate is measured: the contract between whoever measures and whoever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from phylon.search.candidate import Candidate, Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a worker lends to an evaluation.
+
+    Attributes:
+        folder: The candidate's own folder on the study's storage, for checkpoints and weights. It
+            may hold those of an earlier, interrupted attempt at the same candidate.
+        report: Takes each measurement as it is made.
+        threads: CPU threads that the evaluation may use.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    folder: Path
+    report: Callable[[Measurement], None]
+    threads: int = 1
+    device: str = "cpu"
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Measures candidates. Pickled once to each worker and used there for many candidates.
+
+    An exception fails the candidate, not the study. The metrics of the last measurement are
+    the candidate's result.
+    """
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that every measurement holds; objectives choose among them."""
+
+    def evaluate(self, candidate: Candidate, context: Context) -> None:
+        """Measure a candidate, handing each measurement to `context.report`."""
+
+
+@runtime_checkable
+class Tester(Protocol):
+    """An evaluator that holds back a test split, for the winner only."""
+
+    def test(self, candidate: Candidate, context: Context) -> dict[str, float]:
+        """Return test metrics of a trained candidate from the weights in `context.folder`."""
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """An evaluator that can say which data it measures on."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return name, digest and sizes of the data, as plain JSON."""
+
+
+@runtime_checkable
+class NetworkKeeper(Protocol):
+    """An evaluator whose candidates are networks that can be taken home."""
+
+    def network(self, candidate: Candidate, folder: Path) -> tuple[Any, Any]:
+        """Return the trained ``torch.nn.Module`` from its folder, and an example of its input."""

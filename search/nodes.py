@@ -1,0 +1,7 @@
+"""The nodes that search spaces are made of."""
+
+from phylon.search.blocks import Block, Repeat
+from phylon.search.choice import Choice
+from phylon.search.numeric import Float, Integer
+
+__all__ = ["Block", "Choice", "Float", "Integer", "Repeat"]

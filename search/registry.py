@@ -1,0 +1,84 @@
+"""Strategies by the names they have in study files."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from phylon.search.errors import ConfigurationError, did_you_mean
+from phylon.search.random_search import RandomSearch
+from phylon.search.regularized_evolution import regularized_evolution
+from phylon.search.space import SearchSpace
+from phylon.search.strategy import Strategy
+
+
+@final
+@dataclass(frozen=True)
+class Recipe:
+    """How to make a strategy, and what it can do.
+
+    Attributes:
+        build: Called with the space, ``objectives=``, ``seed=`` and the strategy's own keywords.
+        several_objectives: Whether it can handle more than one objective.
+    """
+
+    build: Callable[..., Strategy]
+    several_objectives: bool = False
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The strategy's own parameters and their defaults."""
+        known = inspect.signature(self.build).parameters
+        return {
+            name: parameter.default
+            for name, parameter in known.items()
+            if name not in ("space", "objectives", "seed")
+        }
+
+    def __call__(
+        self, space: SearchSpace, *, objectives: int = 1, seed: int = 0, **params: object
+    ) -> Strategy:
+        """Make the strategy; its parameters must be known."""
+        return self.build(space, objectives=objectives, seed=seed, **params)
+
+
+STRATEGIES: dict[str, Recipe] = {
+    "random": Recipe(RandomSearch, several_objectives=True),
+    "regularized_evolution": Recipe(regularized_evolution),
+}
+
+
+def make_strategy(
+    name: str, space: SearchSpace, *, objectives: int = 1, seed: int = 0, **params: object
+) -> Strategy:
+    """Return a new strategy.
+
+    Args:
+        name: A key of `STRATEGIES`.
+        space: Where to search.
+        objectives: Number of objectives of the study.
+        seed: The study's seed, 0 or more.
+        params: The strategy's own parameters.
+
+    Raises:
+        ConfigurationError: There is no such strategy or parameter, a value is not allowed, or the
+            strategy cannot handle so many objectives.
+    """
+    if name not in STRATEGIES:
+        raise ConfigurationError(
+            f"strategy.name: unknown strategy `{name}`; {did_you_mean(name, STRATEGIES)}"
+        )
+    recipe = STRATEGIES[name]
+    if objectives > 1 and not recipe.several_objectives:
+        able = ", ".join(sorted(key for key, each in STRATEGIES.items() if each.several_objectives))
+        raise ConfigurationError(
+            f"strategy.name: `{name}` takes one objective but the study has {objectives}; "
+            f"give one objective, or use one of: {able}"
+        )
+    for param in params:
+        if param not in recipe.parameters:
+            known = did_you_mean(param, recipe.parameters) if recipe.parameters else "it has none"
+            raise ConfigurationError(f"strategy.{param}: `{name}` has no such parameter; {known}")
+    return recipe(space, objectives=objectives, seed=seed, **params)

@@ -1,0 +1,238 @@
+"""Contract tests that every strategy passes, for those in phylon and for yours.
+
+A test class names the strategy, by a fixture, and inherits the tests::
+
+    class TestMine(StrategyTests):
+        @pytest.fixture
+        def make(self) -> MakeStrategy:
+            return MyStrategy
+
+Needs pytest, which phylon does not install.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import pytest
+
+from phylon.search.candidate import Candidate, Outcome, candidate_seed
+from phylon.search.errors import ConfigurationError, SpaceExhausted, StudyError
+from phylon.search.nodes import Block, Choice, Float, Integer, Repeat
+from phylon.search.space import SearchSpace
+from phylon.search.strategy import Strategy
+
+History: TypeAlias = list[tuple[Candidate, Outcome | None]]
+
+EVERY_NODE = SearchSpace(
+    lr=Float(1e-4, 1e-1, log=True),
+    dropout=Float(0.0, 0.5),
+    width=Integer(8, 64, step=8),
+    units=Integer(1, 1000, log=True),
+    stages=Repeat(Block(depth=Integer(1, 4), act=Choice("relu", "gelu", None)), 0, 3),
+    block=Choice(plain=Block(), residual=Block(kernels=Repeat(Choice(3, 5), 1, 2))),
+)
+"""An infinite space with a node of every kind."""
+
+SMALL = SearchSpace(
+    act=Choice("relu", "gelu"),
+    block=Choice(plain=Block(), residual=Block(kernel=Choice(3, 5))),
+    widths=Repeat(Integer(1, 3), 0, 2),
+)
+"""A space of 2 * 3 * (1 + 3 + 9) = 78 architectures."""
+
+
+class MakeStrategy(Protocol):
+    """Makes a strategy; must be importable by name, to be sent to other processes."""
+
+    def __call__(self, space: SearchSpace, *, objectives: int, seed: int) -> Strategy:
+        """Return a new strategy."""
+
+
+def outcome(candidate: Candidate, objectives: int = 1) -> Outcome:
+    """Return what a candidate gets in these tests: a failure for each seventh, else a loss."""
+    if candidate.id % 7 == 6:
+        return Outcome()
+    number = int(candidate.architecture.key, 16)
+    return Outcome(tuple((number >> 8 * i) % 997 / 997 for i in range(objectives)))
+
+
+def asynchronous(strategy: Strategy, n: int, *, running: int = 4) -> History:
+    """Ask for `n` candidates, `running` at a time, and tell most of their outcomes in any order."""
+    rng = np.random.default_rng(strategy.seed)
+    open_, history = list[Candidate](), History()
+    while strategy.asked < n:
+        if len(open_) < running:
+            open_ += strategy.ask(1)
+            history.append((open_[-1], None))
+            continue
+        candidate = open_.pop(int(rng.integers(len(open_))))
+        if rng.random() < 0.9:  # the others are never heard of again
+            result = outcome(candidate, strategy.objectives)
+            strategy.tell(candidate, result)
+            history.append((candidate, result))
+    return history
+
+
+def digest(make: MakeStrategy, objectives: int = 1) -> str:
+    """Return 16 digits that stand for 30 proposals; floats count to nine digits only."""
+    history = asynchronous(make(EVERY_NODE, objectives=objectives, seed=1), 30)
+    told = [{**c.to_json(), "architecture": _rounded(c)} for c, result in history if result is None]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class StrategyTests:
+    """What holds for every strategy. Override `make`; raise `objectives` to test with several."""
+
+    objectives = 1
+
+    @pytest.fixture
+    def make(self) -> MakeStrategy:
+        """Return the strategy under test."""
+        raise NotImplementedError("override the fixture `make` with your strategy")
+
+    @pytest.fixture
+    def strategy(self, make: MakeStrategy) -> Strategy:
+        """Return a new strategy over a space with all kinds of nodes."""
+        return make(EVERY_NODE, objectives=self.objectives, seed=3)
+
+    def test_proposals_are_valid(self, strategy: Strategy) -> None:
+        """Ids count from 0, architectures are in the space, descent is true, seeds are known."""
+        candidates = _asked(asynchronous(strategy, 60))
+        assert [c.id for c in candidates] == list(range(60))
+        for candidate in candidates:
+            strategy.space.validate(candidate.architecture)
+            assert candidate.seed == candidate_seed(strategy.seed, candidate.id)
+            assert candidate.phase == "search"
+            assert candidate.operator
+            assert all(0 <= parent < candidate.id for parent in candidate.parents)
+            generations = [candidates[parent].generation for parent in candidate.parents]
+            assert candidate.generation == max(generations, default=-1) + 1
+
+    def test_candidates_round_trip_through_json(self, strategy: Strategy) -> None:
+        """What a journal writes is what it reads."""
+        for candidate in _asked(asynchronous(strategy, 40)):
+            assert Candidate.from_json(json.loads(json.dumps(candidate.to_json()))) == candidate
+
+    def test_reproducible_in_other_processes(
+        self, make: MakeStrategy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A seed gives the same proposals wherever it runs; nothing hangs on the order of sets."""
+        hashes, digests = set[int](), {digest(make, self.objectives)}
+        for hash_seed in ("1", "2"):
+            monkeypatch.setenv("PYTHONHASHSEED", hash_seed)
+            spawn = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+                hashes.add(pool.submit(hash, "x").result())
+                digests.add(pool.submit(digest, make, self.objectives).result())
+        assert len(hashes) == 2, "the processes did not differ in their hashes"
+        assert len(digests) == 1
+
+    def test_another_seed_gives_other_proposals(self, make: MakeStrategy) -> None:
+        """The seed counts, from the first proposal on."""
+        firsts = [make(EVERY_NODE, objectives=self.objectives, seed=s).ask()[0] for s in range(9)]
+        assert len({candidate.architecture for candidate in firsts}) == 9
+
+    def test_asking_at_once_or_one_by_one_is_the_same(self, make: MakeStrategy) -> None:
+        """The size of an ask does not change what is asked."""
+        one, many = (make(EVERY_NODE, objectives=self.objectives, seed=5) for _ in range(2))
+        for strategy in (one, many):
+            asynchronous(strategy, 30)
+        assert [one.ask()[0] for _ in range(5)] == many.ask(5)
+
+    def test_replay_continues_at_every_cut(self, make: MakeStrategy) -> None:
+        """A history, cut anywhere and replayed, goes on as if it had never been cut."""
+        history = asynchronous(make(EVERY_NODE, objectives=self.objectives, seed=4), 40)
+        for cut in range(len(history)):
+            strategy = make(EVERY_NODE, objectives=self.objectives, seed=4)
+            strategy.replay(history[:cut])
+            for candidate, result in history[cut:]:
+                if result is None:
+                    assert strategy.ask() == [candidate], f"after a cut at event {cut}"
+                else:
+                    strategy.tell(candidate, result)
+
+    def test_survives_when_all_fail(self, strategy: Strategy) -> None:
+        """There is always something to try next, and a failed candidate is nobody's parent."""
+        for _ in range(60):
+            (candidate,) = strategy.ask()
+            assert candidate.parents == ()
+            strategy.tell(candidate, Outcome())
+
+    def test_failed_candidates_have_no_children(self, strategy: Strategy) -> None:
+        """A parent is always a candidate that was measured before its child was asked."""
+        measured = set[int]()
+        for candidate, result in asynchronous(strategy, 80):
+            if result is None:
+                assert measured.issuperset(candidate.parents)
+            elif not result.failed:
+                measured.add(candidate.id)
+
+    def test_survives_late_results(self, strategy: Strategy) -> None:
+        """Nothing is told for long; then all of it, the last first."""
+        candidates = strategy.ask(40)
+        for candidate in reversed(candidates):
+            strategy.tell(candidate, outcome(candidate, self.objectives))
+        assert [c.id for c in strategy.ask(40)] == list(range(40, 80))
+
+    def test_second_results_change_nothing(self, make: MakeStrategy) -> None:
+        """Only the first outcome of a candidate counts."""
+        once, twice = (make(EVERY_NODE, objectives=self.objectives, seed=6) for _ in range(2))
+        for _ in range(50):
+            (candidate,) = twice.ask()
+            assert once.ask() == [candidate]
+            for strategy in (once, twice):
+                strategy.tell(candidate, outcome(candidate, self.objectives))
+            twice.tell(candidate, Outcome((-9.0,) * self.objectives))
+            twice.tell(candidate, Outcome())
+
+    def test_finite_spaces_are_exhausted_exactly(self, make: MakeStrategy) -> None:
+        """Every architecture is asked once; then the end is said, as often as one asks."""
+        strategy = make(SMALL, objectives=self.objectives, seed=7)
+        history = asynchronous(strategy, int(SMALL.size) - 3)
+        last = strategy.ask(100)
+        seen = [candidate.architecture for candidate in _asked(history) + last]
+        assert len(seen) == SMALL.size
+        assert set(seen) == set(SMALL.enumerate())
+        for candidate in last:
+            with pytest.raises(SpaceExhausted, match="78"):
+                strategy.ask()
+            strategy.tell(candidate, outcome(candidate, self.objectives))
+
+    def test_wrong_use_is_refused(self, make: MakeStrategy, strategy: Strategy) -> None:
+        """Foreign candidates and ill-formed losses are errors, and leave no trace."""
+        (candidate,) = strategy.ask()
+        (stranger,) = make(EVERY_NODE, objectives=self.objectives, seed=99).ask()
+        good = Outcome((0.5,) * self.objectives)
+        with pytest.raises(StudyError, match="another architecture"):
+            strategy.tell(stranger, good)
+        with pytest.raises(StudyError, match="never asked"):
+            make(EVERY_NODE, objectives=self.objectives, seed=3).tell(candidate, good)
+        for losses in ((0.5,) * (self.objectives + 1), (float("nan"),) * self.objectives):
+            with pytest.raises(StudyError, match="losses"):
+                strategy.tell(candidate, Outcome(losses))
+        with pytest.raises(StudyError, match="gap"):
+            make(EVERY_NODE, objectives=self.objectives, seed=3).replay([(strategy.ask()[0], None)])
+        with pytest.raises(ConfigurationError, match="n is 0"):
+            strategy.ask(0)
+        with pytest.raises(ConfigurationError, match="seed is -1"):
+            make(EVERY_NODE, objectives=self.objectives, seed=-1)
+        strategy.tell(candidate, good)
+
+
+def _asked(history: History) -> list[Candidate]:
+    return [candidate for candidate, result in history if result is None]
+
+
+def _rounded(candidate: Candidate) -> dict[str, object]:
+    def leaves() -> Iterator[tuple[str, object]]:
+        for name, value in candidate.architecture.flat.items():
+            yield name, f"{value:.9g}" if isinstance(value, float) else value
+
+    return dict(leaves())

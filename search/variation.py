@@ -1,0 +1,118 @@
+"""Variation: new architectures from known ones, valid by construction.
+
+Both functions follow the tree of the space, so a decision is only ever changed together with all
+that hangs on it; nothing needs repair.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+
+from phylon.search.architecture import Architecture, Path
+from phylon.search.errors import SpaceError
+from phylon.search.node import Node, Site
+from phylon.search.nodes import Block, Choice, Float, Integer, Repeat
+from phylon.search.space import SearchSpace
+
+T = TypeVar("T")
+
+STEP = 0.2
+"""Standard deviation of a numeric mutation, as a fraction of the range (of its logarithm)."""
+
+
+def mutate(
+    space: SearchSpace, architecture: Architecture, *, rng: np.random.Generator
+) -> Architecture:
+    """Change one live decision, each with the same chance, to another value.
+
+    A number takes a Gaussian step; a choice takes another option and draws what hangs on it; a
+    repeat gains a drawn item or loses one, anywhere.
+
+    Raises:
+        SpaceError: The architecture is not in the space, or is all there is in it.
+    """
+    space.validate(architecture)
+    tree = architecture.nested
+    sites = list(space.root.sites(tree, ()))
+    if not sites:
+        raise SpaceError("mutate: the architecture has no decision with an alternative")
+    site = sites[int(rng.integers(len(sites)))]
+    _replace(tree, site.path, _another(site, rng))
+    return Architecture(tree)
+
+
+def crossover(
+    space: SearchSpace, a: Architecture, b: Architecture, *, rng: np.random.Generator
+) -> Architecture:
+    """Take each decision from one of two parents, with the same chance for both.
+
+    Where the parents took different branches, one parent's whole branch is taken. A repeat
+    takes its count from one parent, and its items from both as far as both have them.
+
+    Raises:
+        SpaceError: A parent is not in the space.
+    """
+    space.validate(a)
+    space.validate(b)
+    return Architecture(_cross(space.root, a.nested, b.nested, rng))
+
+
+def _another(site: Site, rng: np.random.Generator) -> object:
+    """Return a value for the site other than the one it has."""
+    match site.node:
+        case Integer() | Float() as node:
+            return _step(node, site.value, rng)
+        case Choice() as node:
+            others = [i for i in range(len(node.options)) if i != node.index(site.value)]
+            return node.draw(others[int(rng.integers(len(others)))], rng)
+        case Repeat() as node:
+            return _resize(node, site.value, rng)
+        case node:
+            raise TypeError(f"{type(node).__name__} has no mutation; add a case here")
+
+
+def _step(node: Integer | Float, value: Any, rng: np.random.Generator) -> float:  # noqa: ANN401
+    step = rng.normal(0.0, STEP)
+    # A step may be clipped away at one end of the range, or be too small for an integer.
+    for target in (node.unit(value) + step, node.unit(value) - step):
+        if (other := node.at(target)) != value:
+            return other
+    return node.beside(value, up=step > 0)
+
+
+def _resize(node: Repeat, items: list[Any], rng: np.random.Generator) -> list[Any]:
+    grow = len(items) < node.high and (len(items) == node.low or rng.random() < 0.5)
+    if grow:
+        place = int(rng.integers(len(items) + 1))
+        return [*items[:place], node.item.sample(rng), *items[place:]]
+    place = int(rng.integers(len(items)))
+    return items[:place] + items[place + 1 :]
+
+
+def _replace(tree: Any, path: Path, value: object) -> None:  # noqa: ANN401 - dicts and lists
+    *parents, last = path
+    for parent in parents:
+        tree = tree[parent]
+    tree[last] = value
+
+
+def _cross(node: Node[Any], a: Any, b: Any, rng: np.random.Generator) -> Any:  # noqa: ANN401
+    match node:
+        case Block():
+            return {name: _cross(child, a[name], b[name], rng) for name, child in node.nodes}
+        case Repeat():
+            count = len(_either(a, b, rng))
+            shared = [_cross(node.item, x, y, rng) for x, y in zip(a, b, strict=False)]
+            longer = a if len(a) > len(b) else b
+            return [*shared, *longer[len(shared) :]][:count]
+        case Choice(branching=True) if a["type"] == b["type"]:
+            block = node.blocks[node.index(a) or 0]
+            return {"type": a["type"], **_cross(block, a, b, rng)}
+        case _:
+            return _either(a, b, rng)
+
+
+def _either(a: T, b: T, rng: np.random.Generator) -> T:
+    return a if rng.random() < 0.5 else b

@@ -1,0 +1,269 @@
+"""The driver's promises, on simulated slots: results in any order, drivers that die at any event."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from phylon import events
+from phylon.cluster.executor import Usage
+from phylon.driver import Driver, FinalPlan, Plan, replay
+from phylon.journal import JournalReader, JournalWriter
+from phylon.order import FreeOrder, Order, StrictOrder
+from phylon.search import Choice, Float, SearchSpace, make_strategy
+from phylon.search.candidate import Candidate, Measurement
+from phylon.state import StudyState
+from pyarrow import fs
+
+LOCAL = fs.LocalFileSystem()
+SPACE = SearchSpace(x=Float(0.0, 1.0), kind=Choice("a", "b"))
+CREATED = events.Created(
+    uid="u",
+    config={"objectives": [{"metric": "y", "direction": "maximize"}]},
+    space=SPACE.to_json(),
+    metrics=["y"],
+)
+FINAL = FinalPlan(top=2, epochs=2, seeds=2)
+
+
+@contextmanager
+def opened(folder: Path, plan: Plan, *, window: int | None = None) -> Iterator[Driver]:
+    """A driver on whatever the journal in `folder` holds; strict if there is a window."""
+    reader = JournalReader(LOCAL, str(folder / "journal"))
+    strategy = make_strategy("regularized_evolution", SPACE, seed=plan.seed, population=4, sample=2)
+    state = replay(reader.read(), strategy)
+    writer = JournalWriter(LOCAL, str(folder / "journal"), reader=reader)
+    if not state.created:
+        writer.append(CREATED)
+        state.apply(CREATED)
+    early = JournalReader(LOCAL, str(folder / "early"))
+    held = list(early.read())
+    early_writer = JournalWriter(LOCAL, str(folder / "early"), reader=early)
+    order: Order = StrictOrder(window, early_writer, state) if window else FreeOrder()
+    yield Driver(plan, strategy, writer, state, order=order, held=held)
+    writer.close()
+    early_writer.close()
+
+
+def journal(folder: Path) -> list[events.Event]:
+    return list(JournalReader(LOCAL, str(folder / "journal")).read())
+
+
+def metrics(candidate: Candidate, step: int) -> dict[str, float]:
+    return {"y": candidate.architecture["x"] * (1 - 0.5**step) + candidate.seed * 1e-12}
+
+
+class Slots:
+    """Runs a driver on so many simulated slots, which report and end in a random order."""
+
+    def __init__(self, driver: Driver, slots: int, random: Random, *, fails: float = 0.0) -> None:
+        self.driver, self.slots, self.random, self.fails = driver, slots, random, fails
+        self.at_work: list[Iterator[None]] = []
+        self.trained: list[int] = []
+
+    def step(self) -> bool:
+        """Let one thing happen; return whether there was anything."""
+        while len(self.at_work) < self.slots and (candidate := self.driver.propose()):
+            self.at_work.append(self._work(candidate))
+        if not self.at_work:
+            return False
+        worker = self.random.choice(self.at_work)
+        if next(worker, "ended") == "ended":
+            self.at_work.remove(worker)
+        return True
+
+    def run(self, limit: int = 10_000) -> None:
+        for _ in range(limit):
+            if not self.step():
+                return
+
+    def _work(self, candidate: Candidate) -> Iterator[None]:
+        self.trained.append(candidate.id)
+        for step in (1, 2):
+            self.driver.observe(candidate.id, Measurement(step, metrics(candidate, step), 0.1))
+            yield
+        if Random(candidate.id).random() < self.fails:
+            self.driver.fail(candidate.id, "bad luck", Usage(0.2))
+        else:
+            self.driver.complete(candidate.id, Usage(0.2))
+
+
+def ended(history: list[events.Event]) -> list[int]:
+    ends = events.Completed | events.Failed
+    return [event.candidate_id for event in history if isinstance(event, ends)]
+
+
+def without_times(history: list[events.Event]) -> list[events.Event]:
+    return [dataclasses.replace(event, time=0.0) for event in history]
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 5), st.sampled_from([None, 1, 3]))
+@settings(max_examples=30)
+def test_a_study_ends_with_all_candidates_and_the_final_trainings(
+    random: Random, slots: int, window: int | None
+) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        with opened(folder, Plan(12, seed=3, final=FINAL), window=window) as driver:
+            Slots(driver, slots, random).run()
+            assert driver.finished
+        state = StudyState(journal(folder))
+        searched = [r for r in state.records.values() if r.candidate.phase == "search"]
+        assert [r.id for r in searched] == list(range(12))
+        finals = [r.candidate for r in state.records.values() if r.candidate.phase == "final"]
+        best = state.ranking("search")[:2]
+        assert [c.parents[0] for c in finals] == [best[0].id] * 2 + [best[1].id] * 2
+        assert all(c.epochs == 2 and c.operator == "retrain" for c in finals)
+        assert len({c.seed for c in finals}) == 4
+        assert sorted(ended(journal(folder))) == list(range(16))
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 4), st.sampled_from([None, 2, 5]))
+@settings(max_examples=30)
+def test_a_driver_that_dies_at_any_event_loses_nothing_and_repeats_nothing(
+    random: Random, slots: int, window: int | None
+) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, plan = Path(scratch), Plan(15, seed=1, final=FINAL)
+        for limit in [*(random.randint(1, 25) for _ in range(8)), 10_000]:
+            before = set(ended(journal(folder))) | set(ended(_early(folder)))
+            with opened(folder, plan, window=window) as driver:
+                crew = Slots(driver, slots, random, fails=0.2)
+                crew.run(limit)
+                assert before.isdisjoint(crew.trained)
+        history = journal(folder)
+        assert len(ended(history)) == len(set(ended(history)))
+        steps = [
+            (e.candidate_id, e.measurement.step) for e in history if isinstance(e, events.Reported)
+        ]
+        assert len(steps) == len(set(steps))
+        assert {*ended(history)} == {*StudyState(history).records}
+
+
+def _early(folder: Path) -> list[events.Event]:
+    return list(JournalReader(LOCAL, str(folder / "early")).read())
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 4))
+@settings(max_examples=20)
+def test_replaying_the_journal_gives_the_live_state(random: Random, slots: int) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        with opened(folder, Plan(10, seed=5)) as driver:
+            crew = Slots(driver, slots, random, fails=0.3)
+            for _ in range(random.randint(1, 60)):
+                crew.step()
+            replayed = StudyState(journal(folder))
+            assert vars(replayed) == vars(driver.state)
+
+
+@pytest.mark.parametrize("deaths", [0, 3])
+def test_strict_order_gives_the_same_journal_on_any_number_of_slots(
+    tmp_path: Path, deaths: int
+) -> None:
+    histories = []
+    for slots in (1, 2, 4):
+        folder = tmp_path / str(slots)
+        random = Random(slots)
+        plan = Plan(20, seed=7, final=FINAL)
+        for _ in range(deaths):
+            with opened(folder, plan, window=3) as driver:
+                Slots(driver, slots, random, fails=0.2).run(limit=random.randint(5, 20))
+        with opened(folder, plan, window=3) as driver:
+            Slots(driver, slots, random, fails=0.2).run()
+            assert driver.finished
+        histories.append(without_times(journal(folder)))
+    assert histories[0] == histories[1] == histories[2]
+
+
+def test_a_strict_proposal_sees_exactly_the_results_before_its_window(tmp_path: Path) -> None:
+    window = 3
+    with opened(tmp_path, Plan(12, seed=0), window=window) as driver:
+        Slots(driver, 4, Random(0)).run()
+    told = 0
+    for event in journal(tmp_path):
+        if isinstance(event, events.Completed):
+            assert event.candidate_id == told
+            told += 1
+        if isinstance(event, events.Proposed):
+            assert told == max(0, event.candidate.id - window)
+
+
+def test_a_candidate_whose_worker_dies_three_times_fails_and_the_study_goes_on(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path, Plan(2, seed=0)) as driver:
+        for _ in range(3):
+            candidate = driver.propose()
+            assert candidate
+            assert candidate.id == 0
+            driver.lose(0, waiting=[])
+        assert driver.state.records[0].state == "failed"
+        assert "died 3 times" in driver.state.records[0].reason
+        after = driver.propose()
+        assert after
+        assert after.id == 1
+
+
+def test_candidates_that_waited_for_a_dead_worker_run_without_blame(tmp_path: Path) -> None:
+    with opened(tmp_path, Plan(3, seed=0)) as driver:
+        first, second, third = (driver.propose() for _ in range(3))
+        assert first
+        assert second
+        assert third
+        driver.lose(first.id, waiting=[second.id, third.id])
+        assert [driver.propose() for _ in range(3)] == [first, second, third]
+        assert [record.lost for record in driver.state.records.values()] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_result_that_is_no_number_fails_the_candidate(tmp_path: Path, value: float) -> None:
+    with opened(tmp_path, Plan(1, seed=0)) as driver:
+        assert driver.propose()
+        driver.observe(0, Measurement(1, {"y": value}, 0.1))
+        driver.complete(0, Usage(0.1))
+        assert driver.state.records[0].state == "failed"
+        assert "not a finite number" in driver.state.records[0].reason
+
+
+def test_a_missing_objective_fails_the_candidate_and_names_what_it_reported(tmp_path: Path) -> None:
+    with opened(tmp_path, Plan(1, seed=0)) as driver:
+        assert driver.propose()
+        driver.observe(0, Measurement(1, {"z": 1.0}, 0.1))
+        driver.complete(0, Usage(0.1))
+        assert driver.state.records[0].reason == (
+            "objective `y` was not reported; the candidate reported: z"
+        )
+
+
+def test_25_candidates_and_25_more_are_those_of_50(tmp_path: Path) -> None:
+    with opened(tmp_path / "whole", Plan(50, seed=9)) as driver:
+        Slots(driver, 1, Random(0)).run()
+    for budget in (25, 50):
+        with opened(tmp_path / "parts", Plan(budget, seed=9)) as driver:
+            Slots(driver, 1, Random(0)).run()
+    assert without_times(journal(tmp_path / "parts")) == without_times(journal(tmp_path / "whole"))
+
+
+def test_a_small_space_ends_the_search_before_the_budget(tmp_path: Path) -> None:
+    space = SearchSpace(kind=Choice("a", "b", "c"))
+    writer = JournalWriter(LOCAL, str(tmp_path))
+    driver = Driver(
+        Plan(10, seed=0), make_strategy("random", space), writer, StudyState([CREATED]),
+        order=FreeOrder(),
+    )  # fmt: skip
+    seen = []
+    while candidate := driver.propose():
+        seen.append(candidate.architecture["kind"])
+        driver.observe(candidate.id, Measurement(1, {"y": 1.0}, 0.1))
+        driver.complete(candidate.id, Usage(0.1))
+    assert sorted(seen) == ["a", "b", "c"]
+    assert driver.finished
+    assert "every architecture" in driver.end_reason

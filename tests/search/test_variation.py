@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from phylon.search import (
+    Architecture,
+    Block,
+    Choice,
+    Float,
+    Integer,
+    Repeat,
+    SearchSpace,
+    crossover,
+    mutate,
+)
+from phylon.search.errors import SpaceError
+
+
+def children(space: SearchSpace, net: Architecture, n: int = 400) -> list[Architecture]:
+    rng = np.random.default_rng(0)
+    return [mutate(space, net, rng=rng) for _ in range(n)]
+
+
+def test_numbers_take_steps_in_proportion_to_their_range() -> None:
+    space = SearchSpace(lr=Float(1e-4, 1.0, log=True))
+    steps = [abs(np.log10(c["lr"]) + 2) for c in children(space, Architecture({"lr": 0.01}))]
+    assert 0.4 < np.median(steps) < 0.7  # 0.67 of the standard deviation, 0.2 * 4 decades
+
+
+def test_numbers_at_the_end_of_their_range_step_inwards() -> None:
+    space = SearchSpace(lr=Float(0.0, 1.0))
+    assert all(c["lr"] > 0 for c in children(space, Architecture({"lr": 0.0})))
+
+
+def test_near_integers_are_likelier_and_all_are_reached() -> None:
+    space = SearchSpace(width=Integer(0, 9))
+    widths = [c["width"] for c in children(space, Architecture({"width": 4}), 4000)]
+    assert set(widths) == set(range(10)) - {4}
+    assert widths.count(5) > 3 * widths.count(9)
+
+
+def test_wide_integers_and_narrow_floats_still_change() -> None:
+    space = SearchSpace(
+        wide=Integer(-(2**53), 2**53), pair=Integer(1, 2), thin=Float(1.0, 1.0000000000000002)
+    )
+    net = Architecture({"wide": 2**53, "pair": 2, "thin": 1.0})
+    assert all(c != net and c in space for c in children(space, net))
+
+
+def test_another_branch_is_drawn_whole() -> None:
+    space = SearchSpace(block=Choice(plain=Block(), wide=Block(kernel=Choice(3, 5))))
+    assert {c.key for c in children(space, Architecture({"block": {"type": "plain"}}))} == {
+        Architecture({"block": {"type": "wide", "kernel": kernel}}).key for kernel in (3, 5)
+    }
+
+
+def test_repeats_grow_and_shrink_anywhere_within_bounds() -> None:
+    space = SearchSpace(widths=Repeat(Choice(1), 1, 2), tail=Repeat(Choice(1, 2, 3), 0, 3))
+    net = Architecture({"widths": [1], "tail": [1, 2]})
+    found = {(c["widths"], c["tail"]) for c in children(space, net)}
+    assert ((1, 1), (1, 2)) in found
+    assert {((1,), (1,)), ((1,), (2,))} <= found
+    assert {((1,), (3, 1, 2)), ((1,), (1, 3, 2)), ((1,), (1, 2, 3))} <= found
+
+
+def test_every_live_decision_has_the_same_chance() -> None:
+    space = SearchSpace(a=Choice(1, 2), b=Float(0, 1), c=Choice("constant"), d=Integer(5, 5))
+    net = Architecture({"a": 1, "b": 0.5, "c": "constant", "d": 5})
+    share = np.mean([c["a"] == 2 for c in children(space, net, 1000)])
+    assert 0.45 < share < 0.55
+
+
+def test_crossover_mixes_within_shared_branches_and_repeats() -> None:
+    branch = Block(x=Choice(1, 2), y=Choice(1, 2))
+    space = SearchSpace(
+        block=Choice(p=branch, q=Block(z=Choice(9))), items=Repeat(Choice(1, 2), 1, 3)
+    )
+    a = Architecture({"block": {"type": "p", "x": 1, "y": 1}, "items": [1]})
+    b = Architecture({"block": {"type": "p", "x": 2, "y": 2}, "items": [2, 2, 2]})
+    c = Architecture({"block": {"type": "q", "z": 9}, "items": [1]})
+    rng = np.random.default_rng(0)
+    mixed = [crossover(space, a, b, rng=rng) for _ in range(200)]
+    assert len({child["block"] for child in mixed}) == 4
+    assert {child["items"] for child in mixed} == {(1,), (2,), (1, 2, 2), (2, 2, 2)}
+    assert {crossover(space, a, c, rng=rng)["block"] for _ in range(50)} == {a["block"], c["block"]}
+
+
+def test_what_cannot_be_varied_is_said() -> None:
+    rng = np.random.default_rng(0)
+    space = SearchSpace(a=Choice(1))
+    with pytest.raises(SpaceError, match="no decision with an alternative"):
+        mutate(space, Architecture({"a": 1}), rng=rng)
+    with pytest.raises(SpaceError, match="`a` is 2"):
+        mutate(space, Architecture({"a": 2}), rng=rng)
+    with pytest.raises(SpaceError, match="`a` is 2"):
+        crossover(space, Architecture({"a": 1}), Architecture({"a": 2}), rng=rng)

@@ -1,0 +1,146 @@
+"""Measuring candidates by training them with Lightning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from phylon.search.candidate import Candidate
+from phylon.search.errors import ConfigurationError
+from phylon.search.evaluation import Context
+from phylon.trainables.task import Task
+from phylon.trainables.training import Training
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningDataModule, LightningModule
+    from torch import nn
+
+    from phylon.trainables.folder import CandidateFolder
+
+COUNTED = ("params", "macs")
+
+
+@final
+class LightningEvaluator:
+    """Trains the networks of a task, and tests the winner; an `Evaluator` and a `Tester`.
+
+    On a CPU, a candidate's measurements follow from its architecture, its seed, the study's seed and
+    the training settings, to the last bit and however often it was interrupted.
+
+    Args:
+        task: What to build and to learn.
+        training: How long and in what portions.
+        seed: The study's; it fixes the split of the data.
+
+    Raises:
+        ConfigurationError: The task names no metrics, or ones that are counted anyway.
+    """
+
+    def __init__(self, task: Task, training: Training | None = None, seed: int = 0) -> None:
+        own = type(task).__name__
+        if isinstance(task.metrics, str) or not task.metrics:
+            raise ConfigurationError(
+                f"{own}.metrics is {task.metrics!r}; give the names of the metrics that its module "
+                'logs in validation, as in metrics = ("val_accuracy",)'
+            )
+        if twice := sorted({*task.metrics} & {*COUNTED}):
+            raise ConfigurationError(
+                f"{own}.metrics names {', '.join(twice)}, which phylon counts itself; leave it out"
+            )
+        self.task = task
+        self.training = training or Training()
+        self.seed = seed
+        self._data: LightningDataModule | None = None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What the task's module logs, `params`, and `macs`: multiply-accumulates of one sample."""
+        return (*self.task.metrics, *COUNTED)
+
+    def evaluate(self, candidate: Candidate, context: Context) -> None:
+        """Train a candidate, reporting every epoch.
+
+        An earlier attempt in the same folder is taken up where it left its last checkpoint; what
+        it had measured is reported again, the same.
+
+        Raises:
+            EvaluationError: The loss became NaN or infinite, memory ran out, or the module did not
+                log what the task promises. Other exceptions of the task are passed on.
+        """
+        from phylon.trainables.callbacks import EpochReporter, EpochSeeds, LossGuard, MacCounter
+        from phylon.trainables.lightning import new_trainer, supervised
+
+        folder = self._folder(candidate, context.folder)
+        if (finished := folder.finished()) is not None:
+            for measurement in finished:
+                context.report(measurement)
+            return
+        with supervised(context):
+            module, network = self._module(candidate)
+            macs = MacCounter()
+            reporter = EpochReporter(
+                folder, context.report, self.task.metrics, macs, network, self.training.checkpoint_every
+            )
+            callbacks = [EpochSeeds(candidate.seed), LossGuard(), macs, reporter]
+            trainer = new_trainer(context, self._epochs(candidate), callbacks)
+            start = folder.checkpoint if folder.resumable() else None
+            trainer.fit(module, datamodule=self._datamodule(), ckpt_path=start, weights_only=True)
+
+    def test(self, candidate: Candidate, context: Context) -> dict[str, float]:
+        """Return what the module logs in testing; nothing if the task has no test data.
+
+        Raises:
+            EvaluationError: The folder holds no weights of this candidate.
+        """
+        from pytorch_lightning.utilities.model_helpers import is_overridden
+
+        from phylon.trainables.lightning import new_trainer, supervised
+
+        with supervised(context):
+            module, _ = self._module(candidate)
+            self._folder(candidate, context.folder).load_weights(module)
+            data = self._datamodule()
+            if not (is_overridden("test_step", module) and is_overridden("test_dataloader", data)):
+                return {}
+            trainer = new_trainer(context, self._epochs(candidate), [])
+            trainer.test(module, datamodule=data, verbose=False)
+            return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+    def network(self, candidate: Candidate, folder: Path) -> nn.Module:
+        """Return a trained candidate's network, ready to predict with.
+
+        Args:
+            candidate: One that was evaluated to its end.
+            folder: The candidate's own folder, as it was in the evaluation's context.
+
+        Raises:
+            EvaluationError: The folder holds no weights of this candidate.
+        """
+        module, network = self._module(candidate)
+        self._folder(candidate, folder).load_weights(module)
+        return network.eval()
+
+    def _folder(self, candidate: Candidate, path: Path) -> CandidateFolder:
+        from phylon.trainables.folder import CandidateFolder
+
+        return CandidateFolder(path, candidate, self._epochs(candidate), self.training.batch_size)
+
+    def _epochs(self, candidate: Candidate) -> int:
+        return self.training.epochs if candidate.epochs is None else candidate.epochs
+
+    def _module(self, candidate: Candidate) -> tuple[LightningModule, nn.Module]:
+        """Return what trains a candidate, and its network, with weights drawn from its seed."""
+        from pytorch_lightning import seed_everything
+
+        seed_everything(candidate.seed, verbose=False)
+        network = self.task.build(candidate.architecture)
+        return self.task.lightning_module(network, candidate.architecture), network
+
+    def _datamodule(self) -> LightningDataModule:
+        """Return the data, built once in this process."""
+        if self._data is None:
+            self._data = self.task.datamodule(self.seed, self.training.batch_size)
+        return self._data
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_data": None}

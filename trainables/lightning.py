@@ -1,0 +1,94 @@
+"""Lightning without what a search has no use for: loggers, bars, tips, and surprising exits."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.utilities.warnings import PossibleUserWarning
+
+from phylon.search.errors import EvaluationError
+from phylon.search.evaluation import Context
+
+TALKERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
+
+
+def new_trainer(context: Context, epochs: int, callbacks: Sequence[Callback]) -> Trainer:
+    """Return a trainer for one device that does nothing but train, validate and call back."""
+    return Trainer(
+        accelerator="gpu" if context.device == "cuda" else "cpu",
+        devices=1,
+        max_epochs=epochs,
+        callbacks=list(callbacks),
+        default_root_dir=context.folder,
+        # A worker is no member of a job that Lightning may know from the environment, as on SLURM.
+        plugins=[LightningEnvironment()],
+        logger=False,
+        log_every_n_steps=sys.maxsize,
+        enable_checkpointing=bool(callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_autolog_hparams=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+@contextmanager
+def supervised(context: Context) -> Iterator[None]:
+    """Run Lightning with the context's threads, silently, and with telling errors.
+
+    Raises:
+        EvaluationError: Memory ran out.
+        KeyboardInterrupt: Ctrl-C was pressed, which Lightning by itself turns into an exit.
+    """
+    torch.set_num_threads(context.threads)
+    shortage = ""
+    try:
+        with _quiet():
+            yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        shortage = str(error).partition("\n")[0]
+    finally:
+        if context.device == "cuda":
+            torch.cuda.empty_cache()
+    if shortage:  # raised here, where the network and its tensors are held by no traceback
+        raise EvaluationError(
+            f"out of memory on {context.device} ({shortage}); lower training.batch_size, run fewer "
+            "candidates at a time, or limit the widths of the space"
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what Lightning says about every run and nobody can act on."""
+    levels = {name: logging.getLogger(name).level for name in TALKERS}
+    for name in TALKERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=PossibleUserWarning)
+            # Lightning 2.6 makes a torch class that torch 2.13 begins to retire.
+            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)

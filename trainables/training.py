@@ -1,0 +1,35 @@
+"""How long and in what portions candidates are trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from phylon.search.errors import ConfigurationError
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Settings shared by all candidates of a study.
+
+    Attributes:
+        epochs: Passes over the training split, for candidates that bring no number of their own.
+        batch_size: Samples per step.
+        checkpoint_every: Epochs between checkpoints; an interrupted candidate goes on from the last.
+
+    Raises:
+        ConfigurationError: A setting is no positive integer.
+    """
+
+    epochs: int = 10
+    batch_size: int = 64
+    checkpoint_every: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "checkpoint_every"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ConfigurationError(
+                    f"training.{name} is {value!r}; allowed: integers from 1"
+                )

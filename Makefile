@@ -4,7 +4,7 @@ BIN := .venv/bin
 .PHONY: demo test lint types install clean
 
 demo: install
-	$(BIN)/phylon run examples/digits.yaml --fresh
+	$(BIN)/phylon run examples/digits.yaml --resume
 
 test: lint
 	$(BIN)/python -m pytest

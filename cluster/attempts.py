@@ -72,7 +72,7 @@ class Attempts:
         self._folder = folder
         self._threads = threads
         self._device = device
-        self._news: queue.SimpleQueue[tuple[int, Message]] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[tuple[int, Message] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, args=(candidates,), daemon=True).start()
 
     @property
@@ -81,30 +81,43 @@ class Attempts:
         return self._open == 0
 
     def news(self) -> News:
-        """Wait for a message; return it with those that follow within a fiftieth of a second."""
-        news = [self._take(None)]
+        """Wait for a message; return it with those that follow within a fiftieth of a second.
+
+        Nothing is returned after `give_up`.
+        """
+        news = self._take(None)
         deadline = time.monotonic() + _GATHER_SECONDS
-        while not self.ended and (left := deadline - time.monotonic()) > 0:
+        while news and not self.ended and (left := deadline - time.monotonic()) > 0:
             try:
-                news.append(self._take(left))
+                news += self._take(left)
             except queue.Empty:
                 break
         return news
 
-    def _take(self, timeout: float | None) -> tuple[int, Message]:
-        candidate_id, message = self._news.get(timeout=timeout)
-        self._open -= isinstance(message, Ended)
-        return candidate_id, message
+    def give_up(self) -> None:
+        """Let whoever waits for news go; the evaluation dies with its process."""
+        self._news.put(None)
+
+    def _take(self, timeout: float | None) -> News:
+        message = self._news.get(timeout=timeout)
+        if message is None:
+            return []
+        self._open -= isinstance(message[1], Ended)
+        return [message]
 
     def _run(self, candidates: Sequence[Candidate]) -> None:
         for candidate in candidates:
-            self._news.put((candidate.id, evaluate(self._evaluator, candidate, self._lend(candidate))))
+            self._news.put(
+                (candidate.id, evaluate(self._evaluator, candidate, self._lend(candidate)))
+            )
 
     def _lend(self, candidate: Candidate) -> Context:
         def report(measurement: Measurement) -> None:
             self._news.put((candidate.id, measurement))
 
-        return Context(candidate_folder(self._folder, candidate.id), report, self._threads, self._device)
+        return Context(
+            candidate_folder(self._folder, candidate.id), report, self._threads, self._device
+        )
 
 
 def candidate_folder(study_folder: Path, candidate_id: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ ADDRESS = "RAY_ADDRESS"
 
 @contextmanager
 def ray_cluster() -> Iterator[None]:
-    """Use the Ray that this process is connected to, else the one at ``RAY_ADDRESS``, else an own one.
+    """Use the Ray that this process is connected to, else that at ``RAY_ADDRESS``, else an own one.
 
     What was started or joined here is left again at the end.
 
@@ -27,16 +28,17 @@ def ray_cluster() -> Iterator[None]:
         yield
         return
     address = os.environ.get(ADDRESS, "local")
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
-        if address == "local":
-            ray.init(address=address, include_dashboard=False, **quiet)
-        else:
-            ray.init(address=address, **quiet)
+        ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
     except ConnectionError as error:
         raise ConfigurationError(
-            f"no Ray cluster answers at {ADDRESS}={address}; start it, correct the address, or unset "
-            f"{ADDRESS} to run on this machine alone"
+            f"no Ray cluster answers at {ADDRESS}={address}; start it, correct the address, or "
+            f"unset {ADDRESS} to run on this machine alone"
         ) from error
     try:
         yield
@@ -44,25 +46,32 @@ def ray_cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-def count_slots(resources: Mapping[str, float]) -> int:
+def ray_bundle(resources: Mapping[str, float]) -> dict[str, float]:
+    """Return `cpus` and `gpus` as Ray calls them, cut to its steps of 1/10,000.
+
+    Ray itself would round 1/7 up, and only six of seven candidates would fit.
+    """
+    names = {"CPU": "cpus", "GPU": "gpus"}
+    return {name: math.floor(resources[key] * 1e4 + 1e-6) / 1e4 for name, key in names.items()}
+
+
+def count_slots(bundle: Mapping[str, float]) -> int:
     """Return how many candidates the connected cluster can run at once.
 
     Args:
-        resources: ``cpus`` and ``gpus`` of one candidate.
+        bundle: What one candidate holds, as Ray calls it.
 
     Raises:
         ConfigurationError: Not even one fits on any node.
     """
-    needs = {"CPU": resources["cpus"], "GPU": resources["gpus"]}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    slots = sum(_fits(node, needs) for node in nodes)
+    every = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node["Resources"] for node in every if node["Alive"]]
+    slots = sum(_fits(node, bundle) for node in nodes)
     if not slots:
-        largest = {
-            name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in needs
-        }
+        most = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in bundle}
         raise ConfigurationError(
-            f"resources: a candidate asks for {resources['cpus']:g} cpus and {resources['gpus']:g} gpus,"
-            f" but the largest node has {largest['CPU']:g} cpus and {largest['GPU']:g} gpus; ask for less"
+            f"resources: a candidate asks for {bundle['CPU']:g} cpus and {bundle['GPU']:g} gpus, "
+            f"but the largest node has {most['CPU']:g} cpus and {most['GPU']:g} gpus; ask for less"
         )
     return slots
 

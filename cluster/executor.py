@@ -54,7 +54,7 @@ class Driven(Protocol):
         """Take the end of a candidate whose evaluation raised."""
 
     def lose(self, running: int, waiting: Sequence[int]) -> None:
-        """Take note that the worker of a candidate died, and others wait that it was to run next."""
+        """Take note that a candidate's worker died, and which others it was to run next."""
 
 
 class Executor(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from typing import Any
 
 import ray
 
@@ -13,6 +14,7 @@ from phylon.search.candidate import Candidate
 class _Mailbox:
     def __init__(self) -> None:
         self._boxes: defaultdict[str, asyncio.Queue[list[Candidate]]] = defaultdict(asyncio.Queue)
+        self._closed = asyncio.Event()
 
     async def put(self, trial_id: str, candidates: list[Candidate]) -> None:
         """Hand a trial its next candidates; none end it."""
@@ -25,5 +27,19 @@ class _Mailbox:
             del self._boxes[trial_id]
         return candidates
 
+    async def close(self) -> None:
+        """Tell all workers to give up what they do."""
+        self._closed.set()
+        for box in self._boxes.values():
+            box.put_nowait([])
 
-Mailbox = ray.remote(num_cpus=0, max_concurrency=10_000)(_Mailbox)
+    async def closed(self) -> None:
+        """Wait until workers should give up."""
+        await self._closed.wait()
+
+
+def start_mailbox() -> ray.actor.ActorHandle[Any]:
+    """Start a mailbox; it waits for many trials at once and needs no CPU of its own."""
+    mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, max_concurrency=10_000)
+    handle: ray.actor.ActorHandle[Any] = mailbox.remote()
+    return handle

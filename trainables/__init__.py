@@ -6,16 +6,53 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phylon.trainables.arrays import Labelled, dataset_from_arrays
-    from phylon.trainables.classification import ImageClassifier
-    from phylon.trainables.convnet import build_convnet
-    from phylon.trainables.datamodule import ImageDataModule
-    from phylon.trainables.dataset import ImageDataset
-    from phylon.trainables.evaluator import LightningEvaluator
-    from phylon.trainables.image_task import ImageTask, digits, images
-    from phylon.trainables.macro import macro_space
-    from phylon.trainables.pictures import read_pictures
-    from phylon.trainables.registry import TASKS, load_task
-    from phylon.trainables.task import Task
-    from phylon.trainables.training import Training
-    from phylon.trainables.words import describe
+    from phylon.trainables.arrays import Labelled as Labelled
+    from phylon.trainables.arrays import dataset_from_arrays as dataset_from_arrays
+    from phylon.trainables.classification import ImageClassifier as ImageClassifier
+    from phylon.trainables.convnet import build_convnet as build_convnet
+    from phylon.trainables.datamodule import ImageDataModule as ImageDataModule
+    from phylon.trainables.dataset import ImageDataset as ImageDataset
+    from phylon.trainables.evaluator import LightningEvaluator as LightningEvaluator
+    from phylon.trainables.image_task import ImageTask as ImageTask
+    from phylon.trainables.image_task import digits as digits
+    from phylon.trainables.image_task import images as images
+    from phylon.trainables.macro import macro_space as macro_space
+    from phylon.trainables.pictures import read_pictures as read_pictures
+    from phylon.trainables.registry import TASKS as TASKS
+    from phylon.trainables.registry import load_space as load_space
+    from phylon.trainables.registry import load_task as load_task
+    from phylon.trainables.task import Task as Task
+    from phylon.trainables.training import Training as Training
+    from phylon.trainables.words import describe as describe
+
+_HOMES = {
+    "ImageClassifier": "classification",
+    "ImageDataModule": "datamodule",
+    "ImageDataset": "dataset",
+    "ImageTask": "image_task",
+    "Labelled": "arrays",
+    "LightningEvaluator": "evaluator",
+    "TASKS": "registry",
+    "Task": "task",
+    "Training": "training",
+    "build_convnet": "convnet",
+    "dataset_from_arrays": "arrays",
+    "describe": "words",
+    "digits": "image_task",
+    "images": "image_task",
+    "load_space": "registry",
+    "load_task": "registry",
+    "macro_space": "macro",
+    "read_pictures": "pictures",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - names are of many types
+    """Import a public name when it is first used: some need torch, which takes seconds."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -28,8 +28,8 @@ def dataset_from_arrays(
     """Return a dataset whose classes are the different labels, in their order.
 
     Args:
-        train: Pictures ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, c, h, w)`` of integers or floats, and
-            labels ``(n,)`` of integers or strings.
+        train: Pictures ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, c, h, w)`` of integers or floats,
+            and labels ``(n,)`` of integers or strings.
         test: The official test split, of the same kind.
         source: Where they come from, for messages.
 
@@ -68,20 +68,23 @@ def read_npz(path: Path) -> ImageDataset:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigurationError(
-            f"`{path}` cannot be read as .npz ({error}); write it with numpy.savez(path, x=..., y=...)"
+            f"`{path}` cannot be read as .npz ({error}); write it with "
+            "numpy.savez(path, x=..., y=...)"
         ) from error
     suffix = "_train" if "x_train" in arrays else ""
     train = Labelled(_named(arrays, f"x{suffix}", path), _named(arrays, f"y{suffix}", path))
     tested = "x_test" in arrays or "y_test" in arrays
-    test = Labelled(_named(arrays, "x_test", path), _named(arrays, "y_test", path)) if tested else None
+    test = (
+        Labelled(_named(arrays, "x_test", path), _named(arrays, "y_test", path)) if tested else None
+    )
     return dataset_from_arrays(train, test, source=str(path))
 
 
 def _named(arrays: dict[str, NDArray[Any]], name: str, path: Path) -> NDArray[Any]:
     if name not in arrays:
         raise ConfigurationError(
-            f"`{path}` has no array `{name}`; needed are x and y, or x_train and y_train (and x_test "
-            f"and y_test); {did_you_mean(name, arrays)}"
+            f"`{path}` has no array `{name}`; needed are x and y, or x_train and y_train (and "
+            f"x_test, y_test); {did_you_mean(name, arrays)}"
         )
     return arrays[name]
 
@@ -111,8 +114,8 @@ def _flat_labels(labels: NDArray[Any], source: str) -> NDArray[Any]:
         labels = labels[:, 0]
     if labels.ndim != 1:
         raise ConfigurationError(
-            f"{source}: labels have shape {labels.shape}; allowed: (n,); one-hot labels become so by "
-            "y.argmax(axis=1)"
+            f"{source}: labels have shape {labels.shape}; allowed: (n,); one-hot labels become so "
+            "by y.argmax(axis=1)"
         )
     if labels.dtype.kind not in "iubU":
         raise ConfigurationError(
@@ -127,5 +130,9 @@ def _compact(images: NDArray[Any], source: str) -> Pixels:
         raise ConfigurationError(
             f"{source}: pixels are of type {images.dtype}; allowed: integers or floats"
         )
-    bytes_suffice = images.dtype.kind != "f" and images.size and 0 <= images.min() <= images.max() <= 255
-    return np.ascontiguousarray(images, dtype=np.uint8 if bytes_suffice else np.float32)
+    bytes_suffice = (
+        images.dtype.kind != "f" and images.size and 0 <= images.min() <= images.max() <= 255
+    )
+    if bytes_suffice:
+        return np.ascontiguousarray(images, dtype=np.uint8)
+    return np.ascontiguousarray(images, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Training of image classifiers. Shapes: `b` pictures, `c` channels, `h` x `w` pixels, `k` classes."""
+"""Training of image classifiers: `b` pictures, `c` channels, `h` x `w` pixels, `k` classes."""
 
 from __future__ import annotations
 
@@ -43,12 +43,11 @@ class ImageClassifier(LightningModule):
         """Begin to count anew."""
         self._training = Tally()
 
-    def training_step(self, batch: Batch, _index: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the mean cross entropy of a batch."""
         images, labels = batch
-        logits = self.network(images)
-        loss = cross_entropy(logits, labels)
-        self._training.count(loss, logits, labels)
+        loss = cross_entropy(self.network(images), labels)
+        self._training.count(loss, len(labels))
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -59,7 +58,7 @@ class ImageClassifier(LightningModule):
         """Begin to count anew."""
         self._held_out = Tally()
 
-    def validation_step(self, batch: Batch, _index: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Count a batch."""
         self._score(batch)
 
@@ -71,7 +70,7 @@ class ImageClassifier(LightningModule):
         """Begin to count anew."""
         self._held_out = Tally()
 
-    def test_step(self, batch: Batch, _index: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Count a batch."""
         self._score(batch)
 
@@ -89,29 +88,32 @@ class ImageClassifier(LightningModule):
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.learning_rate, total_steps=steps
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def _score(self, batch: Batch) -> None:
         images, labels = batch
         logits = self.network(images)
-        self._held_out.count(cross_entropy(logits, labels), logits, labels)
+        correct = (logits.argmax(dim=1) == labels).sum()
+        self._held_out.count(cross_entropy(logits, labels), len(labels), correct)
 
 
 @final
 class Tally:
-    """Sums over the samples seen so far, kept on their device so that counting waits for nothing."""
+    """Sums over the samples seen so far, kept on their device so that counting never waits."""
 
     def __init__(self) -> None:
         self._loss: Tensor | float = 0.0
         self._correct: Tensor | int = 0
         self._samples = 0
 
-    def count(self, mean_loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch: a mean loss of shape ``()``, logits ``(b, k)``, labels ``(b,)``."""
-        self._loss = self._loss + mean_loss.detach() * len(labels)
-        self._correct = self._correct + (logits.detach().argmax(dim=1) == labels).sum()
-        self._samples += len(labels)
+    def count(self, mean_loss: Tensor, samples: int, correct: Tensor | int = 0) -> None:
+        """Add a batch by its mean loss of shape ``()``, its size, and how many were told right."""
+        self._loss = self._loss + mean_loss.detach() * samples
+        self._correct = self._correct + correct
+        self._samples += samples
 
     @property
     def loss(self) -> float:
@@ -120,5 +122,5 @@ class Tally:
 
     @property
     def accuracy(self) -> float:
-        """Fraction of samples whose largest logit is at their label, in [0, 1]."""
+        """Fraction of samples told right, in [0, 1]."""
         return float(self._correct) / self._samples

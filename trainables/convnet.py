@@ -1,4 +1,4 @@
-"""Networks of the macro space. Shapes: `b` pictures, `c` channels, `h` x `w` pixels, `k` classes."""
+"""Networks of the macro space: `b` pictures, `c` channels, `h` x `w` pixels, `k` classes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def _separable(
         width_in, width_in, kernel, stride, padding=kernel // 2, groups=width_in, bias=False
     )
     norm = nn.BatchNorm2d(width_in)
-    return nn.Sequential(depthwise, norm, activation(), _convolution(width_in, width, 1), activation())
+    return nn.Sequential(
+        depthwise, norm, activation(), _convolution(width_in, width, 1), activation()
+    )
 
 
 @final

@@ -95,4 +95,6 @@ def _statistics(images: NDArray[np.generic], indices: Indices) -> tuple[Tensor, 
     mean, square = sums / (len(indices) * images.shape[2] * images.shape[3])
     deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
     scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
-    return torch.from_numpy(mean).float()[:, None, None], torch.from_numpy(scale).float()[:, None, None]
+    return torch.from_numpy(mean).float()[:, None, None], torch.from_numpy(scale).float()[
+        :, None, None
+    ]

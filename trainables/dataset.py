@@ -65,13 +65,13 @@ class ImageDataset:
         return int(min(self.images.shape[2:]))
 
     @property
-    def fingerprint(self) -> str:
+    def digest(self) -> str:
         """16 hexadecimal digits that change with any pixel, label, class name or test split."""
-        digest = hashlib.sha256(repr((self.classes, self.official_test)).encode())
+        sha = hashlib.sha256(repr((self.classes, self.official_test)).encode())
         for array in (self.images, self.labels):
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()[:16]
+            sha.update(f"{array.dtype}{array.shape}".encode())
+            sha.update(np.ascontiguousarray(array).data)
+        return sha.hexdigest()[:16]
 
     def split(self, seed: int) -> Split:
         """Divide every class at random in the same proportions: the same seed, the same split.
@@ -86,7 +86,9 @@ class ImageDataset:
             members = rng.permutation(np.flatnonzero(self.labels[:free] == label))
             held_out = max(1, round(HELD_OUT * len(members)))
             tested = 0 if self.official_test else held_out
-            for part, chosen in zip(parts, np.split(members, [tested, tested + held_out]), strict=True):
+            for part, chosen in zip(
+                parts, np.split(members, [tested, tested + held_out]), strict=True
+            ):
                 part.append(chosen)
         test, validation, train = (np.sort(np.concatenate(part)) for part in parts)
         if self.official_test:
@@ -120,11 +122,15 @@ class ImageDataset:
                 f"{self.source}: found {len(self.classes)} class ({', '.join(self.classes)}); "
                 "at least 2 are needed to tell apart"
             )
-        needed, splits = (2, "train and validate") if self.official_test else (3, "train, validate, test")
+        needed, splits = (
+            (2, "train and validate") if self.official_test else (3, "train, validate, test")
+        )
         free = self.labels[: len(self.labels) - self.official_test]
         counts = np.bincount(free, minlength=len(self.classes))
         small = [
-            f"`{name}` ({count})" for name, count in zip(self.classes, counts, strict=True) if count < needed
+            f"`{name}` ({count})"
+            for name, count in zip(self.classes, counts, strict=True)
+            if count < needed
         ]
         if small:
             raise ConfigurationError(

@@ -24,8 +24,8 @@ COUNTED = ("params", "macs")
 class LightningEvaluator:
     """Trains the networks of a task, and tests the winner; an `Evaluator` and a `Tester`.
 
-    On a CPU, a candidate's measurements follow from its architecture, its seed, the study's seed and
-    the training settings, to the last bit and however often it was interrupted.
+    On a CPU, a candidate's metrics follow from its architecture, its seed, the study's seed, the
+    threads and the training settings, to the last bit and however often it was interrupted.
 
     Args:
         task: What to build and to learn.
@@ -38,9 +38,10 @@ class LightningEvaluator:
 
     def __init__(self, task: Task, training: Training | None = None, seed: int = 0) -> None:
         own = type(task).__name__
-        if isinstance(task.metrics, str) or not task.metrics:
+        metrics: object = task.metrics
+        if isinstance(metrics, str) or not metrics:
             raise ConfigurationError(
-                f"{own}.metrics is {task.metrics!r}; give the names of the metrics that its module "
+                f"{own}.metrics is {metrics!r}; give the names of the metrics that its module "
                 'logs in validation, as in metrics = ("val_accuracy",)'
             )
         if twice := sorted({*task.metrics} & {*COUNTED}):
@@ -67,8 +68,8 @@ class LightningEvaluator:
             EvaluationError: The loss became NaN or infinite, memory ran out, or the module did not
                 log what the task promises. Other exceptions of the task are passed on.
         """
-        from phylon.trainables.callbacks import EpochReporter, EpochSeeds, LossGuard, MacCounter
         from phylon.trainables.lightning import new_trainer, supervised
+        from phylon.trainables.reporter import EpochReporter
 
         folder = self._folder(candidate, context.folder)
         if (finished := folder.finished()) is not None:
@@ -77,12 +78,15 @@ class LightningEvaluator:
             return
         with supervised(context):
             module, network = self._module(candidate)
-            macs = MacCounter()
             reporter = EpochReporter(
-                folder, context.report, self.task.metrics, macs, network, self.training.checkpoint_every
+                folder,
+                context.report,
+                self.task.metrics,
+                network,
+                candidate.seed,
+                self.training.checkpoint_every,
             )
-            callbacks = [EpochSeeds(candidate.seed), LossGuard(), macs, reporter]
-            trainer = new_trainer(context, self._epochs(candidate), callbacks)
+            trainer = new_trainer(context, self._epochs(candidate), reporter)
             start = folder.checkpoint if folder.resumable() else None
             trainer.fit(module, datamodule=self._datamodule(), ckpt_path=start, weights_only=True)
 
@@ -102,12 +106,14 @@ class LightningEvaluator:
             data = self._datamodule()
             if not (is_overridden("test_step", module) and is_overridden("test_dataloader", data)):
                 return {}
-            trainer = new_trainer(context, self._epochs(candidate), [])
+            trainer = new_trainer(context)
             trainer.test(module, datamodule=data, verbose=False)
             return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
-    def network(self, candidate: Candidate, folder: Path) -> nn.Module:
-        """Return a trained candidate's network, ready to predict with.
+    def network(self, candidate: Candidate, folder: Path) -> tuple[nn.Module, Any]:
+        """Return a trained candidate's network, ready to predict, and an example of its input.
+
+        The example is the first sample of the validation data, as a batch of one.
 
         Args:
             candidate: One that was evaluated to its end.
@@ -118,7 +124,17 @@ class LightningEvaluator:
         """
         module, network = self._module(candidate)
         self._folder(candidate, folder).load_weights(module)
-        return network.eval()
+        data = self._datamodule()
+        data.prepare_data()
+        data.setup("validate")
+        batch = next(iter(data.val_dataloader()))
+        batch = data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)
+        inputs = batch[0] if isinstance(batch, list | tuple) else batch
+        return network.cpu().eval(), inputs[:1]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the task's data from other data, as plain JSON."""
+        return self.task.fingerprint()
 
     def _folder(self, candidate: Candidate, path: Path) -> CandidateFolder:
         from phylon.trainables.folder import CandidateFolder

@@ -1,4 +1,4 @@
-"""What an evaluation keeps in a candidate's folder, written atomically and free of pickled objects."""
+"""What an evaluation keeps in a candidate's folder: written atomically, no pickled objects."""
 
 from __future__ import annotations
 

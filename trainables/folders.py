@@ -111,8 +111,8 @@ def _decode(paths: list[Path], folder: Path, size: int | None) -> NDArray[np.uin
     if broken:
         names = [f"`{path.relative_to(folder)}`" for path in broken]
         raise ConfigurationError(
-            f"`{folder}`: {len(broken)} of {len(paths)} pictures do not open: {some(names)}; repair "
-            "or remove them"
+            f"`{folder}`: {len(broken)} of {len(paths)} pictures do not open: {some(names)}; "
+            "repair or remove them"
         )
     return pixels
 

@@ -51,7 +51,11 @@ def read_idx(folder: Path) -> ImageDataset:
 def _picture_files(folder: Path) -> list[Path]:
     """Return the files of pictures in a folder; of a file and its ``.gz``, the file."""
     names = sorted(path.name for path in folder.glob("*images*idx*") if path.is_file())
-    return [folder / name for name in names if name.removesuffix(".gz") not in names or name[-3:] != ".gz"]
+    return [
+        folder / name
+        for name in names
+        if name.removesuffix(".gz") not in names or name[-3:] != ".gz"
+    ]
 
 
 def _labelled(images: Path) -> Labelled:

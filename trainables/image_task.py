@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -51,6 +51,18 @@ class ImageTask(Task):
         from phylon.trainables.datamodule import ImageDataModule
 
         return ImageDataModule(self.dataset, seed, batch_size)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return where the pictures come from, their digest, number, shape and classes."""
+        channels, height, width = self.dataset.images.shape[1:]
+        return {
+            "name": self.dataset.source,
+            "digest": self.dataset.digest,
+            "pictures": len(self.dataset.images),
+            "official_test": self.dataset.official_test,
+            "shape": [channels, height, width],
+            "classes": len(self.dataset.classes),
+        }
 
 
 def digits() -> ImageTask:

@@ -5,33 +5,36 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.plugins.environments import LightningEnvironment
-from pytorch_lightning.utilities.warnings import PossibleUserWarning
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.utilities.warnings import PossibleUserWarning
+from pytorch_lightning import Trainer
 
 from phylon.search.errors import EvaluationError
 from phylon.search.evaluation import Context
+from phylon.trainables.reporter import EpochReporter
 
 TALKERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
 
 
-def new_trainer(context: Context, epochs: int, callbacks: Sequence[Callback]) -> Trainer:
-    """Return a trainer for one device that does nothing but train, validate and call back."""
+def new_trainer(
+    context: Context, epochs: int = 1, reporter: EpochReporter | None = None
+) -> Trainer:
+    """Return a trainer for one device that does nothing but train, validate and report."""
     return Trainer(
         accelerator="gpu" if context.device == "cuda" else "cpu",
         devices=1,
         max_epochs=epochs,
-        callbacks=list(callbacks),
+        callbacks=reporter,
         default_root_dir=context.folder,
         # A worker is no member of a job that Lightning may know from the environment, as on SLURM.
         plugins=[LightningEnvironment()],
         logger=False,
         log_every_n_steps=sys.maxsize,
-        enable_checkpointing=bool(callbacks),
+        enable_checkpointing=reporter is not None,
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_autolog_hparams=False,

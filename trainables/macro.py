@@ -39,6 +39,11 @@ def macro_space(
         ConfigurationError: The pictures cannot be halved often enough, or a kernel is even.
         SpaceError: A range is ill-formed.
     """
+    for name, bounds in (("stages", stages), ("depth", depth), ("width", width)):
+        if len(tuple(bounds)) != 2:
+            raise ConfigurationError(
+                f"{name} is {bounds!r}; allowed: the least and the most, [1, 3]"
+            )
     halvings = int(math.log2(image_size)) if image_size > 0 else 0
     if halvings < max(1, stages[0]):
         raise ConfigurationError(

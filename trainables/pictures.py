@@ -20,8 +20,8 @@ def read_pictures(path: str | Path, size: int | None = None) -> ImageDataset:
     """Read labelled pictures.
 
     - ``.npz``: arrays `x` and `y`, or `x_train`, `y_train` and, as the official test split,
-      `x_test`, `y_test`. Pictures are ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, c, h, w)`` with 1 or 3
-      channels; labels are integers or strings.
+      `x_test`, `y_test`. Pictures are ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, c, h, w)`` with 1
+      or 3 channels; labels are integers or strings.
     - A folder of IDX files: ``*images*idx3*`` beside ``*labels*idx1*``, also ``.gz``; names with
       `t10k` or `test` are the official test split.
     - A folder of folders: every folder is a class; or ``train/`` and ``test/`` hold such folders.

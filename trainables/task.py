@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phylon.search.architecture import Architecture
 from phylon.search.errors import ConfigurationError
@@ -53,6 +53,10 @@ class Task(ABC):
             seed: The study's seed. The same seed must give the same splits.
             batch_size: Samples per training batch.
         """
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells this data from other data, as plain JSON; by default the class."""
+        return {"name": f"{type(self).__module__}:{type(self).__qualname__}"}
 
     def lightning_module(self, network: nn.Module, architecture: Architecture) -> LightningModule:
         """Return what trains, validates and, if the task has test data, tests a network.

@@ -16,7 +16,8 @@ class Training:
     Attributes:
         epochs: Passes over the training split, for candidates that bring no number of their own.
         batch_size: Samples per step.
-        checkpoint_every: Epochs between checkpoints; an interrupted candidate goes on from the last.
+        checkpoint_every: Epochs between checkpoints, from which interrupted candidates go on; None
+            for one whenever an interruption would cost more than ten seconds.
 
     Raises:
         ConfigurationError: A setting is no positive integer.
@@ -24,12 +25,12 @@ class Training:
 
     epochs: int = 10
     batch_size: int = 64
-    checkpoint_every: int = 1
+    checkpoint_every: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "checkpoint_every"):
             value = getattr(self, name)
+            if value is None and name == "checkpoint_every":
+                continue
             if type(value) is not int or value < 1:
-                raise ConfigurationError(
-                    f"training.{name} is {value!r}; allowed: integers from 1"
-                )
+                raise ConfigurationError(f"training.{name} is {value!r}; allowed: integers from 1")

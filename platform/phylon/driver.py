@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from phylon import events
 from phylon.cluster.executor import Usage
+from phylon.config import Final, StudyConfig
 from phylon.errors import EvaluationError, SpaceExhausted
 from phylon.journal import JournalWriter
 from phylon.order import Arrival, Order
@@ -24,40 +24,14 @@ SPENT = "all candidates were tried"
 Listener = Callable[[events.Event], None]
 
 
-@dataclass(frozen=True, slots=True)
-class FinalPlan:
-    """Train the best `top` architectures of the search again, each with `seeds` fresh seeds."""
-
-    top: int
-    epochs: int | None
-    seeds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a study is to do.
-
-    Attributes:
-        candidates: Candidates to search.
-        seed: Seed of the study; candidates' seeds follow from it.
-        hours: Hours of search after which nothing more is proposed; None for no limit.
-        final: The last phase; None for none.
-    """
-
-    candidates: int
-    seed: int
-    hours: float | None = None
-    final: FinalPlan | None = None
-
-
 class Driver:
-    """Runs one study: proposes candidates, takes their results, and writes both to the journal first.
+    """Runs one study: proposes candidates, takes results, and writes both to the journal first.
 
     It knows no Ray and no MLflow, and is called from one thread. An event is in the journal before
     anybody else hears of it.
 
     Args:
-        plan: What is to be done.
+        config: What is to be done.
         strategy: Proposes; it must have replayed `state`'s history.
         journal: Where events are written.
         state: The study so far.
@@ -68,7 +42,7 @@ class Driver:
 
     def __init__(
         self,
-        plan: Plan,
+        config: StudyConfig,
         strategy: Strategy,
         journal: JournalWriter,
         state: StudyState,
@@ -79,7 +53,7 @@ class Driver:
     ) -> None:
         self.state = state
         self.stop_reason = ""
-        self._plan = plan
+        self._config = config
         self._strategy = strategy
         self._journal = journal
         self._order = order
@@ -99,7 +73,7 @@ class Driver:
         """Whether there is nothing left to run, now or later."""
         if self.state.pending or self._ready or self._may_search:
             return False
-        return not self._missing_finals()
+        return self._final_to_start is None
 
     @property
     def stopping(self) -> bool:
@@ -109,7 +83,7 @@ class Driver:
     @property
     def end_reason(self) -> str:
         """Why a finished study is at its end."""
-        if self._searched >= self._plan.candidates:
+        if self._searched >= self._config.budget.candidates:
             return SPENT
         return EXHAUSTED if self._exhausted else OUT_OF_TIME
 
@@ -127,8 +101,9 @@ class Driver:
             and self._order.may_propose(self._searched, self.state)
         ):
             self._ask()
-        if not self._ready and not self._may_search and not self.state.pending:
-            self._start_final_phase()
+        is_searching = self._ready or self._may_search or self.state.pending
+        if not is_searching and (final := self._final_to_start):
+            self._start_final_phase(final)
         return self._ready.popleft() if self._ready else None
 
     def observe(self, candidate_id: int, measurement: Measurement) -> None:
@@ -147,11 +122,27 @@ class Driver:
         except EvaluationError as error:
             self.fail(candidate_id, str(error), usage)
             return
-        self._end(events.Completed(candidate_id=candidate_id, metrics=metrics, **_costs(usage)))
+        self._end(
+            events.Completed(
+                candidate_id=candidate_id,
+                metrics=metrics,
+                seconds=usage.seconds,
+                resources=usage.resources,
+                node=usage.node,
+            )
+        )
 
     def fail(self, candidate_id: int, reason: str, usage: Usage) -> None:
         """Take the end of a candidate whose evaluation raised."""
-        self._end(events.Failed(candidate_id=candidate_id, reason=reason, **_costs(usage)))
+        self._end(
+            events.Failed(
+                candidate_id=candidate_id,
+                reason=reason,
+                seconds=usage.seconds,
+                resources=usage.resources,
+                node=usage.node,
+            )
+        )
 
     def lose(self, running: int, waiting: Sequence[int]) -> None:
         """Take note that a candidate's worker died: it runs again, up to three times in all.
@@ -182,9 +173,9 @@ class Driver:
 
     @property
     def _may_search(self) -> bool:
-        hours = self._plan.hours
+        hours = self._config.budget.hours
         return (
-            self._searched < self._plan.candidates
+            self._searched < self._config.budget.candidates
             and not self.state.proposed["final"]
             and not self._exhausted
             and (hours is None or self.state.seconds_at(time.time()) < hours * 3600)
@@ -205,22 +196,21 @@ class Driver:
         self._commit([events.Proposed(candidate=candidate)])
         self._ready.append(candidate)
 
-    def _missing_finals(self) -> bool:
-        return bool(self._plan.final and self.state.completed and not self.state.proposed["final"])
+    @property
+    def _final_to_start(self) -> Final | None:
+        if self.state.completed and not self.state.proposed["final"]:
+            return self._config.final
+        return None
 
-    def _start_final_phase(self) -> None:
-        if not self._missing_finals() or not self._plan.final:
-            return
-        best = self.state.ranking("search")[: self._plan.final.top]
-        pairs = [(record, seed) for record in best for seed in range(self._plan.final.seeds)]
+    def _start_final_phase(self, final: Final) -> None:
+        best = self.state.ranking("search")[: final.top]
+        repeated = [record for record in best for _ in range(final.seeds)]
         first = len(self.state.records)
-        finals = [
-            self._retraining(first + position, record) for position, (record, _) in enumerate(pairs)
-        ]
-        self._commit([events.Proposed(candidate=candidate) for candidate in finals])
-        self._ready.extend(finals)
+        batch = [self._retraining(first + i, record, final) for i, record in enumerate(repeated)]
+        self._commit([events.Proposed(candidate=candidate) for candidate in batch])
+        self._ready.extend(batch)
 
-    def _retraining(self, candidate_id: int, record: Record) -> Candidate:
+    def _retraining(self, candidate_id: int, record: Record, final: Final) -> Candidate:
         return Candidate(
             id=candidate_id,
             architecture=record.candidate.architecture,
@@ -228,8 +218,8 @@ class Driver:
             operator="retrain",
             generation=record.candidate.generation + 1,
             phase="final",
-            seed=candidate_seed(self._plan.seed, candidate_id),
-            epochs=self._plan.final.epochs if self._plan.final else None,
+            seed=candidate_seed(self._config.seed, candidate_id),
+            epochs=final.epochs,
         )
 
     def _take(self, event: Arrival, *, is_new: bool = True) -> None:
@@ -266,10 +256,6 @@ class Driver:
         told = history_item(event, self.state)
         if told and told[1]:
             self._strategy.tell(told[0], told[1])
-
-
-def _costs(usage: Usage) -> dict[str, object]:
-    return {"seconds": usage.seconds, "resources": usage.resources, "node": usage.node}
 
 
 def history_item(event: events.Event, state: StudyState) -> tuple[Candidate, Outcome | None] | None:

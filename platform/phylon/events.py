@@ -1,4 +1,4 @@
-"""What can happen to a study. The journal is a list of these; everything else is derived from it."""
+"""What can happen to a study: the journal lists these, and all else is derived from it."""
 
 from __future__ import annotations
 

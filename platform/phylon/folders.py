@@ -12,8 +12,7 @@ from phylon.state import StudyState
 class CandidateFolders:
     """Listens to a study and removes the checkpoints and weights that nobody will ask for again.
 
-    Kept are those of candidates that are pending, of the `keep` best of the search, and of all of the
-    final phase.
+    Kept are those of pending candidates, of the `keep` best of the search, and of the final phase.
 
     Args:
         folder: The study's folder.

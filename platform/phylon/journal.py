@@ -1,9 +1,9 @@
 """The journal: an append-only list of events that survives whatever happens to its writer.
 
-A journal is a folder of segments. Each segment is named by the index of its first event and holds one
-line per event: the CRC-32 of the text, a space, and the event as JSON. On a local filesystem a driver
-appends to one segment of its own and calls fsync before it goes on; on an object store, where nothing
-can be appended to, every append is a new immutable object. Reading is the same for both.
+A journal is a folder of segments. Each segment is named by the index of its first event and holds
+one line per event: the CRC-32 of the text, a space, and the event as JSON. On a local filesystem a
+driver appends to one segment of its own and calls fsync before it goes on; on an object store,
+where nothing can be appended to, every append is a new immutable object. Reading is the same.
 """
 
 from __future__ import annotations
@@ -111,8 +111,10 @@ class JournalWriter:
     """Appends to a journal; there is at most one at a time (see `phylon.lock`).
 
     Args:
-        reader: A reader that has read the journal to its end; a torn tail it found is cut off and kept
-            beside the segment.
+        filesystem: Where the journal is.
+        folder: Its folder there; made if it is missing.
+        reader: A reader that has read the journal to its end, if there is one; a torn tail that it
+            found is cut off and kept beside the segment.
     """
 
     def __init__(
@@ -142,8 +144,8 @@ class JournalWriter:
                     stream.write(data)
         except OSError as error:
             raise JournalError(
-                f"the journal {self._folder} cannot be written: {error.strerror or error}; make room "
-                f"or make it writable, then `phylon resume` the study: nothing before this is lost"
+                f"the journal {self._folder} cannot be written: {error.strerror or error}; make "
+                f"room or make it writable, then `phylon resume`: nothing before this is lost"
             ) from error
         self.events += len(events)
 

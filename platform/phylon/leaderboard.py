@@ -18,6 +18,7 @@ from rich.text import Text
 from phylon import picture
 from phylon.progress import clock, shorten
 from phylon.state import Record, StudyState
+from phylon.trainables.words import describe
 
 _COSTS = ("params", "macs")
 _SUFFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -37,17 +38,22 @@ def overview(state: StudyState, folder: Path, status: str, *, rows: int = 10) ->
     if best is None:
         parts.append("No candidate has completed yet.")
     else:
-        parts += [_drawing(state), _search_table(state, rows)]
+        parts += [*_drawing(state), _search_table(state, rows)]
         if state.final_groups():
             parts.append(_final_table(state))
         parts.append(_verdict(state, best))
     parts += [*_failures(state), _next_commands(folder, status)]
-    return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
+    return Group(*map(_spaced, parts))
+
+
+def _spaced(part: RenderableType) -> RenderableType:
+    """Add the blank line that only a table brings with it."""
+    return part if isinstance(part, Table) else Padding(part, (0, 0, 1, 0))
 
 
 def family_table(state: StudyState) -> Table:
     """Return who descends from whom: a row for each candidate."""
-    table = _table("Lineage")
+    table = plain_table("Lineage")
     for heading in ("id", "phase", "made by", "generation", "state"):
         table.add_column(heading, justify="right" if heading in ("id", "generation") else "left")
     for objective in state.objectives:
@@ -88,20 +94,21 @@ def _headline(state: StudyState, name: str, status: str) -> Text:
     return Text.assemble((name, "bold"), f"  {status}, {counts}, {clock(state.seconds)}")
 
 
-def _drawing(state: StudyState) -> RenderableType:
+def _drawing(state: StudyState) -> Iterator[RenderableType]:
     objective = state.objectives[0]
     done = sorted(state.ranking("search"), key=lambda r: r.id)
     values = [record.metrics[objective.metric] for record in done]
     drawn = picture.draw(values, maximize=objective.direction == "maximize")
     caption = f"{objective.metric} of each candidate (·) and the best so far (━)"
-    return Group(Text(drawn), Text(caption, style="dim")) if drawn else Text(caption, style="dim")
+    if drawn:
+        yield Group(Text(drawn), Text(caption, style="dim"))
 
 
 def _search_table(state: StudyState, rows: int) -> Table:
     ranking = state.ranking("search")
     costs = [name for name in _COSTS if any(name in record.metrics for record in ranking)]
     costs = [name for name in costs if name not in {o.metric for o in state.objectives}]
-    table = _table("Search: the best candidates", expand=True)
+    table = plain_table("Search: the best candidates", expand=True)
     for heading in ("rank", "id"):
         table.add_column(heading, justify="right")
     for objective in state.objectives:
@@ -116,12 +123,12 @@ def _search_table(state: StudyState, rows: int) -> Table:
         sizes = [magnitude(record.metrics[n]) if n in record.metrics else "" for n in costs]
         cells = [str(rank), str(record.id), *values, *sizes, str(record.step or "")]
         style = "bold" if rank == 1 else None
-        table.add_row(*cells, _origin(record), str(record.candidate.architecture), style=style)
+        table.add_row(*cells, _origin(record), describe(record.candidate.architecture), style=style)
     return table
 
 
 def _final_table(state: StudyState) -> Table:
-    table = _table("Final: trained again, longer")
+    table = plain_table("Final: trained again, longer")
     table.add_column("of candidate", justify="right")
     for objective in state.objectives:
         table.add_column(objective.metric, justify="right")
@@ -139,7 +146,8 @@ def _final_table(state: StudyState) -> Table:
     return table
 
 
-def _table(title: str, *, expand: bool = False) -> Table:
+def plain_table(title: str, *, expand: bool = False) -> Table:
+    """Return a table without rows, in the style of all others here."""
     return Table(
         title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, expand=expand
     )
@@ -151,8 +159,6 @@ def _origin(record: Record) -> str:
 
 
 def _verdict(state: StudyState, best: Record) -> RenderableType:
-    from phylon.trainables.words import describe
-
     words = describe(best.candidate.architecture)
     lines = [Text.assemble(("The best network: ", "bold"), words)]
     winners = state.winners()
@@ -180,17 +186,20 @@ def _failures(state: StudyState) -> Iterator[RenderableType]:
 
 def _next_commands(folder: Path, status: str) -> RenderableType:
     place = _typed(folder)
-    commands = [
-        (f"phylon resume {place}", "go on with the search"),
-        (f"phylon ui {place}", "all runs in MLflow, in the browser"),
-        (f"phylon show {place}", "this picture again"),
-        (f"phylon lineage {place} --export lineage.parquet", "who descends from whom, as a table"),
+    commands = {
+        f"phylon resume {place}": "go on with the search",
+        f"phylon ui {place}": "all runs in the browser",
+        f"phylon show {place}": "this picture again",
+        f"phylon lineage {place} --export lineage.parquet": "the family, as a table",
+    }
+    if status != "interrupted":
+        del commands[f"phylon resume {place}"]
+    width = max(map(len, commands))
+    lines = [
+        Text.assemble("  ", (command.ljust(width), "cyan"), "  ", (meaning, "dim"))
+        for command, meaning in commands.items()
     ]
-    table = Table.grid(padding=(0, 3))
-    table.add_row(Text("Next:", style="bold"))
-    for command, meaning in commands if status == "interrupted" else commands[1:]:
-        table.add_row(Text(f"  {command}", style="cyan", no_wrap=True), Text(meaning, style="dim"))
-    return table
+    return Group(Text("Next:", style="bold"), *lines)
 
 
 def _typed(folder: Path) -> str:

@@ -16,6 +16,7 @@ from phylon.errors import ConfigurationError
 from phylon.state import Record, StudyState
 
 _TIME = pa.timestamp("ms", tz="UTC")
+_IDS = pa.list_(pa.field("element", pa.int64()))  # named as in Parquet
 
 
 def lineage_rows(state: StudyState, run_ids: Mapping[int, str]) -> list[dict[str, Any]]:
@@ -46,7 +47,7 @@ def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
     columns = {
         "id": pa.array([c.id for c in candidates], pa.int64()),
         "phase": pa.array([c.phase for c in candidates], pa.string()),
-        "parents": pa.array([c.parents for c in candidates], pa.list_(pa.int64())),
+        "parents": pa.array([c.parents for c in candidates], _IDS),
         "operator": pa.array([c.operator for c in candidates], pa.string()),
         "generation": pa.array([c.generation for c in candidates], pa.int64()),
         "state": pa.array([r.state for r in records], pa.string()),

@@ -36,8 +36,8 @@ class StudyLock:
             holder = os.read(handle, 1000).decode(errors="replace") or "an unknown process"
             os.close(handle)
             raise StudyError(
-                f"study {self._path.parent} is being run by another driver ({holder}); stop that one "
-                f"or wait for it to end"
+                f"study {self._path.parent} is being run by another driver ({holder}); stop that "
+                f"one or wait for it to end"
             ) from error
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())

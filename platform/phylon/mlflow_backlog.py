@@ -26,6 +26,7 @@ class Backlog:
 
     Attributes:
         projection: The study up to the end of the present stretch.
+        is_last: Whether the present stretch was the last one when it was read.
     """
 
     def __init__(self, study: Path, record: RunRecord) -> None:
@@ -39,6 +40,7 @@ class Backlog:
         self._reader = JournalReader(fs.LocalFileSystem(), str(self._folder))
         self._unread = self._reader.read()
         self._plan: Plan = {}
+        self.is_last = False
 
     def next_plan(self) -> Plan:
         """Return the writes of the present stretch until it is marked as sent; empty at the end.
@@ -63,7 +65,7 @@ class Backlog:
 
     def __len__(self) -> int:
         segments = self._folder.glob(f"*{SUFFIX}")
-        return sum(path.read_bytes().count(b"\n") for path in segments) - self._record.sent
+        return sum(map(_count_lines, segments)) - self._record.sent
 
     def _skip(self) -> None:
         """Take into account what was sent by an earlier driver."""
@@ -77,4 +79,10 @@ class Backlog:
         if not stretch:
             self._unread = self._reader.read()
             stretch = list(islice(self._unread, STRETCH))
+        self.is_last = len(stretch) < STRETCH
         return stretch
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +110,9 @@ def _upload(
     runs: StudyRuns, model: LoggedModel, network: nn.Module, example: NDArray[np.generic]
 ) -> None:
     import torch
+
+    # MLflow warns of its own type hints when its model flavours are imported.
+    warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
     from mlflow.models import Model, infer_signature
     from mlflow.pytorch import save_model
 

@@ -1,4 +1,4 @@
-"""Opens a study's journal: replays what is there, checks that it is the same study, and writes on."""
+"""Opens a study's journal: replays it, checks that it is the same study, and writes on."""
 
 from __future__ import annotations
 
@@ -102,12 +102,11 @@ def _same_study(history: Iterable[events.Event], study: Study) -> Iterator[event
 
 
 def _created(study: Study) -> events.Created:
-    evaluator = study.parts.evaluator
-    described = isinstance(evaluator, Fingerprinted)
+    evaluator: object = study.parts.evaluator
     return events.Created(
         uid=uuid.uuid4().hex,
         config=study.config.to_json(),
         space=study.parts.space.to_json(),
-        metrics=list(evaluator.metrics),
-        fingerprint=evaluator.fingerprint() if described else {},
+        metrics=list(study.parts.evaluator.metrics),
+        fingerprint=evaluator.fingerprint() if isinstance(evaluator, Fingerprinted) else {},
     )

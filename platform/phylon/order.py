@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from typing_extensions import override
+
 from phylon.events import Completed, Failed, Reported
 from phylon.journal import JournalWriter
 from phylon.state import StudyState
@@ -32,38 +34,38 @@ class Order(Protocol):
         """Return whether the search may propose its candidate number `index` now."""
 
 
-class FreeOrder:
-    """Results are written when they come; a proposal sees all of them. Fastest, not reproducible."""
+class FreeOrder(Order):
+    """Results are written when they come, and a proposal sees all of them."""
 
     is_strict = False
 
     def __init__(self) -> None:
         self._held: list[Arrival] = []
 
+    @override
     def hold(self, event: Arrival, *, is_new: bool) -> None:
-        """Take an event that came from a worker; it is not new if an earlier driver held it."""
         self._held.append(event)
 
+    @override
     def release(self) -> Sequence[Arrival]:
-        """Return the events that may be written now."""
         released, self._held = self._held, []
         return released
 
+    @override
     def ended(self) -> set[int]:
-        """Return the candidates whose end is held back: none."""
         return set()
 
+    @override
     def may_propose(self, index: int, state: StudyState) -> bool:
-        """Return True: slots are the only limit."""
         return True
 
 
-class StrictOrder:
+class StrictOrder(Order):
     """Results are written in the order of the proposals, however fast the slots are.
 
-    Proposal `n` sees the results of exactly the proposals below ``n - window``, so the same study has
-    the same journal on any number of slots. What arrives before its turn is kept in a journal of its
-    own, so that it is not lost with the driver.
+    Proposal `n` sees the results of exactly the proposals below ``n - window``, so the same study
+    has the same journal on any number of slots. What arrives before its turn is kept in a journal
+    of its own, so that it is not lost with the driver.
 
     Args:
         window: How many candidates may be ahead of the oldest one without a result.
@@ -79,23 +81,23 @@ class StrictOrder:
         self._state = state
         self._held: dict[int, list[Arrival]] = {}
 
+    @override
     def hold(self, event: Arrival, *, is_new: bool) -> None:
-        """Take an event, and keep it safe if its turn is not yet."""
         if is_new and event.candidate_id != self._turn():
             self._early.append(event)
         self._held.setdefault(event.candidate_id, []).append(event)
 
+    @override
     def release(self) -> Sequence[Arrival]:
-        """Return what there is of the oldest candidate without a result."""
         return self._held.pop(self._turn(), ())
 
+    @override
     def ended(self) -> set[int]:
-        """Return the candidates whose end is held back."""
         ends = (Completed, Failed)
         return {number for number, held in self._held.items() if isinstance(held[-1], ends)}
 
+    @override
     def may_propose(self, index: int, state: StudyState) -> bool:
-        """Return whether all results below ``index - window`` are written."""
         return index - self._window <= state.completed + state.failed
 
     def _turn(self) -> int:

@@ -10,9 +10,10 @@ from phylon.search.evaluation import Evaluator
 from phylon.search.registry import make_strategy
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Strategy
-from phylon.trainables.evaluator import LightningEvaluator, Training
+from phylon.trainables.evaluator import LightningEvaluator
 from phylon.trainables.registry import load_space, load_task
 from phylon.trainables.task import Task
+from phylon.trainables.training import Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +30,16 @@ def assemble(
     """Look up what `config` names, unless it is given, and check that it fits together.
 
     Raises:
-        ConfigurationError: A name is unknown, the task has no space, or does not report an objective.
+        ConfigurationError: A name is unknown, there is no space, or an objective is not reported.
     """
     task = task or load_task({"name": config.task.name, **config.task.params})
     evaluator = _evaluator(task, config) if isinstance(task, Task) else task
     space = space or _space(config, task)
-    for objective in config.objectives:
+    for position, objective in enumerate(config.objectives):
         if objective.metric not in evaluator.metrics:
             raise ConfigurationError(
-                f"objectives: the task `{config.task.name}` does not report `{objective.metric}`; "
+                f"objectives.{position}.metric: the task `{config.task.name}` does not report "
+                f"`{objective.metric}`; "
                 f"{did_you_mean(objective.metric, evaluator.metrics)}"
             )
     parts = Parts(evaluator, space)

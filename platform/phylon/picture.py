@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _HEIGHT = 8
+_FEWEST = 5
 
 
 def draw(values: Sequence[float], *, maximize: bool, width: int = 60) -> str:
@@ -16,10 +17,10 @@ def draw(values: Sequence[float], *, maximize: bool, width: int = 60) -> str:
         width: Columns to draw on; several candidates share a column if need be.
 
     Returns:
-        Lines of text; empty if there are less than two values. Values far worse than most are
+        Lines of text; empty if there are too few values. Values far worse than most are
         drawn on the edge.
     """
-    if len(values) < 2:
+    if len(values) < _FEWEST:
         return ""
     columns = min(width, len(values))
     bests = _best_so_far(values, maximize=maximize)

@@ -11,6 +11,7 @@ from phylon.events import Created, Finished
 from phylon.search.space import SearchSpace
 from phylon.state import StudyState
 
+_BEFORE_THE_FIRST_EVENT = {"driver.lock", "journal", "early"}
 _MAY_CHANGE = {"name", "budget", "resources", "storage", "tracking"}
 
 
@@ -28,7 +29,7 @@ def check_folder(folder: Path, *, resume: bool) -> None:
                 f"the study {folder} exists; go on with it by `phylon resume {folder}` "
                 f"(or `phylon run ... --resume`), or choose another name"
             )
-    elif not folder.is_dir() or {path.name for path in folder.iterdir()} - {"driver.lock", "journal"}:
+    elif not folder.is_dir() or {path.name for path in folder.iterdir()} - _BEFORE_THE_FIRST_EVENT:
         raise StudyError(
             f"{folder} exists and is no study; choose another name or storage, or move it away"
         )
@@ -51,8 +52,8 @@ def check_unchanged(created: Created, config: StudyConfig, space: SearchSpace) -
     if changed:
         words = "; ".join(f"`{key}` was {before.get(key)}, is {now[key]}" for key in changed)
         raise StudyError(
-            f"study `{config.name}` changed since it began: {words}; put it back, or begin a study of "
-            f"another name"
+            f"study `{config.name}` changed since it began: {words}; put it back, or begin a study "
+            f"of another name"
         )
 
 
@@ -62,14 +63,14 @@ def has_more_to_do(state: StudyState, config: StudyConfig) -> bool:
     Raises:
         StudyError: More candidates are asked of a study whose final phase has begun.
     """
-    wants_more = config.budget.candidates > state.proposed["search"]
-    if state.proposed["final"] and wants_more and state.created:
-        before = (state.budget or state.created.config["budget"])["candidates"]
-        if config.budget.candidates > before:
-            raise StudyError(
-                f"study `{config.name}` has begun its final phase with a budget of {before} candidates, "
-                f"so it cannot search for {config.budget.candidates}; begin a study of another name"
-            )
+    asked, before = config.budget.candidates, state.budget.get("candidates")
+    if state.proposed["final"] and before and asked > before:
+        raise StudyError(
+            f"study `{config.name}` began its final phase after {before:g} candidates, so it "
+            f"cannot search for {asked}; begin a study of another name"
+        )
     if not isinstance(state.ending, Finished):
         return True
-    return wants_more and not state.proposed["final"] and state.ending.reason != EXHAUSTED
+    if state.proposed["final"] or state.ending.reason == EXHAUSTED:
+        return False
+    return asked > state.proposed["search"]

@@ -13,7 +13,7 @@ from phylon.cluster.connect import ray_cluster
 from phylon.cluster.executor import Executor
 from phylon.cluster.serial import SerialExecutor
 from phylon.cluster.tune_executor import TuneExecutor
-from phylon.driver import Driver, FinalPlan, Listener, Plan
+from phylon.driver import Driver, Listener
 from phylon.errors import JournalError
 from phylon.final_test import test_winners
 from phylon.folders import CandidateFolders
@@ -32,23 +32,26 @@ NO_TRACKING = "none"
 PATIENCE_AT_THE_END_S = 60.0
 PATIENCE_WHEN_STOPPED_S = 2.0
 
+
 def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bool) -> StudyState:
     """Run a study to its end or until it is stopped; see `Study.run`."""
     evaluator = study.parts.evaluator
     check_folder(study.folder, resume=resume)
+    has_more = has_more_to_do(study.state(), study.config)
     with ExitStack() as stack:
-        executor = stack.enter_context(_executor(study, in_process=in_process))
+        if has_more:
+            executor = stack.enter_context(_executor(study, in_process=in_process))
         stack.enter_context(_held_folder(study))
         opened = stack.enter_context(open_journal(study))
         state = opened.state
-        has_more = has_more_to_do(state, study.config)
         if has_more:
             opened.begin()
         tracker = stack.enter_context(_tracker(study, state))
         if has_more:
-            listeners = [CandidateFolders(study.folder, state, keep=_keep(study))]
+            listeners: list[Listener] = [CandidateFolders(study.folder, state, keep=_keep(study))]
             if tracker:
-                listeners.append(lambda _: tracker.wake())
+                wake = tracker.wake
+                listeners.append(lambda _: wake())
             if show_progress:
                 listeners.append(stack.enter_context(_progress(study, state, tracker)))
             driver = _driver(study, opened, listeners)
@@ -99,18 +102,15 @@ def _held_folder(study: Study) -> Iterator[None]:
             stack.enter_context(StudyLock(study.folder))
         except OSError as error:
             raise JournalError(
-                f"storage: {study.folder} cannot be written: {error.strerror}; make it writable or name "
-                f"another one (`--set storage=FOLDER`)"
+                f"storage: {study.folder} cannot be written: {error.strerror}; make it writable or "
+                f"name another one (`--set storage=FOLDER`)"
             ) from error
         yield
 
 
 def _driver(study: Study, opened: OpenStudy, listeners: list[Listener]) -> Driver:
-    config = study.config
-    final = config.final and FinalPlan(config.final.top, config.final.epochs, config.final.seeds)
-    plan = Plan(config.budget.candidates, config.seed, config.budget.hours, final)
     return Driver(
-        plan,
+        study.config,
         opened.strategy,
         opened.writer,
         opened.state,

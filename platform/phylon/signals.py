@@ -19,7 +19,7 @@ def calling_on_signal(stop: Callable[[str], None]) -> Iterator[None]:
         yield
         return
 
-    def on_first(number: int, frame: FrameType | None) -> None:
+    def on_first(number: int, _frame: FrameType | None) -> None:
         for each in numbers:
             signal.signal(each, signal.default_int_handler)
         stop(signal.Signals(number).name)

@@ -1,4 +1,4 @@
-"""What a study looks like after a list of events: the one projection that the others are made from."""
+"""What a study looks like after a list of events; other projections are made from this one."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class StudyState:
 
     @property
     def best(self) -> Record | None:
-        """The winner: the best architecture of the final phase by its mean over seeds, else of the search."""
+        """The best architecture of the final phase by its mean over seeds, else of the search."""
         finals = self.ranking("final")
         if not finals:
             return next(iter(self.ranking("search")), None)
@@ -104,7 +104,7 @@ class StudyState:
         return min(winner, key=self.rank)
 
     def final_groups(self) -> dict[int, list[Record]]:
-        """Return the completed final trainings by the search candidate whose architecture they share."""
+        """Return the completed final trainings by the search candidate they repeat."""
         groups: dict[int, list[Record]] = {}
         for record in self.ranking("final"):
             groups.setdefault(record.candidate.parents[0], []).append(record)

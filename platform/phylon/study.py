@@ -28,12 +28,12 @@ JOURNAL = "journal"
 class Study:
     """A search for a network: what is searched, how candidates are measured, and for how long.
 
-    Everything that happens is kept in a folder, ``<storage>/<name>``; a study that was interrupted, by
-    whatever, goes on where it stopped with ``run(resume=True)``.
+    Everything that happens is kept in a folder, ``<storage>/<name>``; a study that was interrupted,
+    by whatever, goes on where it stopped with ``run(resume=True)``.
 
     Args:
-        task: What is learned: the name of a built-in task, ``package.module:object``, a mapping with
-            a name and parameters, or a `Task` or `Evaluator` of your own.
+        task: What is learned: the name of a built-in task, ``package.module:object``, a mapping
+            with a name and parameters, or a `Task` or `Evaluator` of your own.
         space: The networks to choose from, by name or as a `SearchSpace`; None for the task's own.
         **fields: The other keys of a study file: ``name``, ``objectives``, ``budget``, ...
 
@@ -60,8 +60,8 @@ class Study:
     def from_config(cls, config: StudyConfig) -> Study:
         """Make a study from what a study file says."""
         fields = dict(config)
-        names = {key: _spec(fields.pop(key)) for key in ("task", "space")}
-        return cls(**names, **fields)
+        task, space = fields.pop("task"), fields.pop("space")
+        return cls(task=_spec(task), space=space and _spec(space), **fields)
 
     @classmethod
     def open(cls, folder: str | Path) -> Study:
@@ -75,8 +75,8 @@ class Study:
         state = read_state(path)
         if state.created is None:
             raise StudyError(
-                f"{path} is no study: it has no journal. `phylon list {path.parent}` shows the studies"
-                f" there; `phylon run STUDY.yaml` begins one"
+                f"{path} is no study: it has no journal. `phylon list {path.parent}` shows the "
+                f"studies there; `phylon run STUDY.yaml` begins one"
             )
         fields = {**state.created.config, "budget": state.budget or state.created.config["budget"]}
         study = cls.from_config(StudyConfig.from_json({**fields, "storage": str(path.parent)}))
@@ -146,5 +146,5 @@ def import_name(thing: object) -> str:
     return f"{type(thing).__module__}:{type(thing).__qualname__}"
 
 
-def _spec(component: Component | None) -> dict[str, Any] | None:
-    return {"name": component.name, **component.params} if component else None
+def _spec(component: Component) -> dict[str, Any]:
+    return {"name": component.name, **component.params}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 from rich.table import Table
 
 from phylon.errors import ConfigurationError, PhylonError
+from phylon.leaderboard import plain_table
 from phylon.progress import clock
 from phylon.state import Record, StudyState
 from phylon.study import JOURNAL, Study
 
 
 def summarize(state: StudyState, folder: Path, status: str) -> dict[str, Any]:
-    """Return what a program wants to know of a study, as plain JSON data."""
+    """Return what a program wants to know of a study, as plain JSON data; None for NaN."""
     config = state.created.config if state.created else {}
     return {
         "study": config.get("name", folder.name),
@@ -37,7 +39,10 @@ def _best(record: Record | None) -> dict[str, Any] | None:
     if record is None:
         return None
     architecture = record.candidate.architecture.nested
-    return {"id": record.id, "metrics": record.metrics, "architecture": architecture}
+    metrics = {
+        name: value if math.isfinite(value) else None for name, value in record.metrics.items()
+    }
+    return {"id": record.id, "metrics": metrics, "architecture": architecture}
 
 
 def _test(state: StudyState) -> dict[str, Any] | None:
@@ -63,8 +68,8 @@ def studies_table(root: Path) -> Table:
         raise ConfigurationError(
             f"there is no storage folder {root}; name the one that holds studies: phylon list ROOT"
         )
-    table = Table(title=f"Studies in {root}", title_justify="left")
-    table.add_column("name")
+    table = plain_table(f"Studies in {root}")
+    table.add_column("name", no_wrap=True)
     table.add_column("state")
     for heading in ("completed", "failed", "pending"):
         table.add_column(heading, justify="right")
@@ -91,4 +96,4 @@ def _best_value(state: StudyState) -> str:
     if state.best is None:
         return ""
     values = (f"{o.metric} {state.best.metrics[o.metric]:.4g}" for o in state.objectives)
-    return f"{', '.join(values)} (candidate {state.best.id})"
+    return ", ".join(values)

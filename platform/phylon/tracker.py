@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from phylon.errors import JournalError
-from phylon.mlflow_backlog import STRETCH, Backlog
+from phylon.mlflow_backlog import Backlog
 from phylon.mlflow_client import default_uri
 from phylon.mlflow_extras import Extras, Winner
 from phylon.mlflow_record import RunRecord, run_ids
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 1.0
 REST_S = 0.5
-MAX_BACKOFF_S = 30.0
+MAX_BACKOFF_S = 10.0
 EXTRAS_BACKOFF_S = 60.0
 
 
@@ -53,12 +53,13 @@ class Tracker:
         self._closing = threading.Event()
         self._status = "starting"
         self._complaint = ""
+        self._is_abandoned = False
         self._backlog = Backlog(study, self._record)
         self._runs: StudyRuns | None = None
 
     @property
     def status(self) -> str:
-        """How far MLflow is: ``in step``, or how many events behind, and why."""
+        """How far MLflow is: ``in step``, or how many events behind and why."""
         return self._status
 
     def start(self) -> None:
@@ -82,9 +83,9 @@ class Tracker:
         self._awake.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
+            self._is_abandoned = True
         missing = len(self._backlog)
-        lacks = [f"the last {missing} events"] if missing else []
-        lacks += self._missing_extras()
+        lacks = [f"the last {missing} events"] if missing else self._missing_extras()
         if lacks:
             log.warning(
                 "MLflow at %s still lacks %s; `phylon resume %s` sends what is missing",
@@ -112,9 +113,11 @@ class Tracker:
                 self._backlog.rewind()
                 continue
             except Exception as error:  # noqa: BLE001 - MLflow raises whatever its libraries do
-                if self._closing.is_set():
+                if self._is_abandoned:
                     return
                 self._complain(error)
+                if self._closing.is_set():
+                    return
                 failures += 1
                 self._closing.wait(min(2.0 ** (failures - 1), MAX_BACKOFF_S))
                 continue
@@ -135,10 +138,12 @@ class Tracker:
             return True
         runs = self._connected()
         for candidate_id, writes in plan.items():
+            if self._is_abandoned:
+                raise TimeoutError
             runs.write(candidate_id, writes)
         self._backlog.mark_sent()
-        behind = len(self._backlog)
-        self._status = f"{behind} events behind" if behind > STRETCH else "in step"
+        sent = self._record.sent
+        self._status = "in step" if self._backlog.is_last else f"catching up, {sent} events sent"
         return False
 
     def _send_extras(self) -> None:

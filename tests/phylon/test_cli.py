@@ -1,20 +1,23 @@
 """The command line: what it prints, what it exits with, and what it leaves alone."""
 
 import json
-import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import fs
+
 from phylon import events
 from phylon.cli import main
+from phylon.cluster.connect import ray_cluster
 from phylon.config import StudyConfig
 from phylon.journal import JournalWriter
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate
-from pyarrow import fs
 
 STUDY = """\
 name: tiny
@@ -51,31 +54,18 @@ bowl, broken = Bowl(), Broken()
 """
 
 
-class Shell:
-    """Runs commands as a user does, in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "study.yaml").write_text(STUDY)
-        (folder / "toys.py").write_text(TOYS)
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        script = "import sys; from phylon.cli import main; sys.exit(main())"
-        environment = {**os.environ, "COLUMNS": "120", "OMP_NUM_THREADS": "1"}
-        return subprocess.run(
-            [sys.executable, "-c", script, *arguments],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    return Shell(tmp_path_factory.mktemp("shell"))
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a study file and the module it names, and a Ray that finds it."""
+    folder = tmp_path_factory.mktemp("workshop")
+    (folder / "study.yaml").write_text(STUDY)
+    (folder / "toys.py").write_text(TOYS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        patch.setenv("COLUMNS", "120")
+        with ray_cluster():
+            yield folder
 
 
 def written(folder: Path, history: list[events.Event]) -> Path:
@@ -286,28 +276,29 @@ def test_list_shows_each_study_of_a_storage(
 # --- running a study
 
 
-def test_run_then_refuse_then_resume(shell: Shell) -> None:
-    first = shell("run", "study.yaml")
-    assert first.returncode == 0, first.stderr
-    assert "search 4/4 done" in first.stderr
-    assert "tiny  finished, 4 completed, 0 failed, 0 open" in first.stdout
-    assert "Traceback" not in first.stderr
+@pytest.mark.usefixtures("workshop")
+def test_run_then_refuse_then_resume(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "study.yaml"]) == 0
+    told = capsys.readouterr()
+    assert "search 4/4 done" in told.err
+    assert "tiny  finished, 4 completed, 0 failed, 0 open" in told.out
 
-    again = shell("run", "study.yaml")
-    assert again.returncode == 2
-    assert again.stderr.startswith("error: ")
-    assert "--resume" in again.stderr
+    assert main(["run", "study.yaml"]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert "--resume" in told.err
 
-    resumed = shell("run", "study.yaml", "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    assert "tiny  finished, 4 completed" in resumed.stdout
+    for again in (["run", "study.yaml", "--resume"], ["resume", "studies/tiny"]):
+        assert main(again) == 0
+        assert "tiny  finished, 4 completed" in capsys.readouterr().out
 
 
-def test_a_study_whose_candidates_all_fail_has_failed(shell: Shell) -> None:
-    done = shell("run", "study.yaml", "--set", "name=broken", "--set", "task=toys:broken")
-    assert done.returncode == 3, done.stderr
-    assert "4 x ValueError: this toy is broken" in done.stdout
-    assert "error: the study failed: no candidate completed" in done.stderr
+@pytest.mark.usefixtures("workshop")
+def test_a_study_whose_candidates_all_fail_has_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "study.yaml", "--set", "name=broken", "--set", "task=toys:broken"]) == 3
+    told = capsys.readouterr()
+    assert "4 x ValueError: this toy is broken" in told.out
+    assert "error: the study failed: no candidate completed" in told.err
 
 
 @pytest.mark.parametrize(
@@ -318,18 +309,16 @@ def test_a_study_whose_candidates_all_fail_has_failed(shell: Shell) -> None:
         ("objectives.0.metric=scor", "does not report `scor`; did you mean `score`?"),
         ("task=toys:ball", "`toys` has no `ball`"),
         ("resources.gpus=0.3", "nearest 0.25 (1/4) and 0.3333 (1/3)"),
+        ("resources.cpus=10000", "ask for less"),
     ],
 )
-def test_what_the_task_or_strategy_refuses_has_a_place_too(
-    override: str, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    Shell(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "toys", raising=False)
-    assert main(["run", "study.yaml", "--set", override]) == 2
+def test_what_the_task_or_the_cluster_refuses_has_a_place_too(
+    override: str, complaint: str, workshop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "study.yaml", "--set", "name=never", "--set", override]) == 2
     told = capsys.readouterr().err
-    assert told.startswith(f"error: --set {override}: ")
+    key = re.split("[.=]", override)[0]
+    places = (f"error: --set {override}: {key}", rf"error: study\.yaml, line \d: {key}: ")
+    assert re.match("|".join(places), told)
     assert complaint in told
-    assert not (tmp_path / "studies").exists()
+    assert not (workshop / "studies" / "never").exists()

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+
 from phylon.config import StudyConfig, legal_gpus
 from phylon.config_file import load_config, read_study_file
 from phylon.errors import ConfigurationError

@@ -1,4 +1,4 @@
-"""The driver's promises, on simulated slots: results in any order, drivers that die at any event."""
+"""The driver's promises: results come in any order, and drivers die at any event."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import fs
+
 from phylon import events
 from phylon.cluster.executor import Usage
-from phylon.driver import Driver, FinalPlan, Plan, replay
+from phylon.config import StudyConfig
+from phylon.driver import Driver, replay
 from phylon.journal import JournalReader, JournalWriter
 from phylon.order import FreeOrder, Order, StrictOrder
 from phylon.search import Choice, Float, SearchSpace, make_strategy
 from phylon.search.candidate import Candidate, Measurement
 from phylon.state import StudyState
-from pyarrow import fs
 
 LOCAL = fs.LocalFileSystem()
 SPACE = SearchSpace(x=Float(0.0, 1.0), kind=Choice("a", "b"))
@@ -30,14 +32,27 @@ CREATED = events.Created(
     space=SPACE.to_json(),
     metrics=["y"],
 )
-FINAL = FinalPlan(top=2, epochs=2, seeds=2)
+FINAL = {"top": 2, "epochs": 2, "seeds": 2}
+
+
+def plan(candidates: int, seed: int, final: dict[str, int] | None = None) -> StudyConfig:
+    return StudyConfig.build(
+        name="s",
+        task="t:t",
+        objectives=CREATED.config["objectives"],
+        budget={"candidates": candidates},
+        seed=seed,
+        final=final,
+    )
 
 
 @contextmanager
-def opened(folder: Path, plan: Plan, *, window: int | None = None) -> Iterator[Driver]:
+def opened(folder: Path, config: StudyConfig, *, window: int | None = None) -> Iterator[Driver]:
     """A driver on whatever the journal in `folder` holds; strict if there is a window."""
     reader = JournalReader(LOCAL, str(folder / "journal"))
-    strategy = make_strategy("regularized_evolution", SPACE, seed=plan.seed, population=4, sample=2)
+    strategy = make_strategy(
+        "regularized_evolution", SPACE, seed=config.seed, population=4, sample=2
+    )
     state = replay(reader.read(), strategy)
     writer = JournalWriter(LOCAL, str(folder / "journal"), reader=reader)
     if not state.created:
@@ -47,7 +62,7 @@ def opened(folder: Path, plan: Plan, *, window: int | None = None) -> Iterator[D
     held = list(early.read())
     early_writer = JournalWriter(LOCAL, str(folder / "early"), reader=early)
     order: Order = StrictOrder(window, early_writer, state) if window else FreeOrder()
-    yield Driver(plan, strategy, writer, state, order=order, held=held)
+    yield Driver(config, strategy, writer, state, order=order, held=held)
     writer.close()
     early_writer.close()
 
@@ -111,7 +126,7 @@ def test_a_study_ends_with_all_candidates_and_the_final_trainings(
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        with opened(folder, Plan(12, seed=3, final=FINAL), window=window) as driver:
+        with opened(folder, plan(12, seed=3, final=FINAL), window=window) as driver:
             Slots(driver, slots, random).run()
             assert driver.finished
         state = StudyState(journal(folder))
@@ -131,10 +146,10 @@ def test_a_driver_that_dies_at_any_event_loses_nothing_and_repeats_nothing(
     random: Random, slots: int, window: int | None
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        folder, plan = Path(scratch), Plan(15, seed=1, final=FINAL)
+        folder, config = Path(scratch), plan(15, seed=1, final=FINAL)
         for limit in [*(random.randint(1, 25) for _ in range(8)), 10_000]:
             before = set(ended(journal(folder))) | set(ended(_early(folder)))
-            with opened(folder, plan, window=window) as driver:
+            with opened(folder, config, window=window) as driver:
                 crew = Slots(driver, slots, random, fails=0.2)
                 crew.run(limit)
                 assert before.isdisjoint(crew.trained)
@@ -156,7 +171,7 @@ def _early(folder: Path) -> list[events.Event]:
 def test_replaying_the_journal_gives_the_live_state(random: Random, slots: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        with opened(folder, Plan(10, seed=5)) as driver:
+        with opened(folder, plan(10, seed=5)) as driver:
             crew = Slots(driver, slots, random, fails=0.3)
             for _ in range(random.randint(1, 60)):
                 crew.step()
@@ -172,11 +187,11 @@ def test_strict_order_gives_the_same_journal_on_any_number_of_slots(
     for slots in (1, 2, 4):
         folder = tmp_path / str(slots)
         random = Random(slots)
-        plan = Plan(20, seed=7, final=FINAL)
+        config = plan(20, seed=7, final=FINAL)
         for _ in range(deaths):
-            with opened(folder, plan, window=3) as driver:
+            with opened(folder, config, window=3) as driver:
                 Slots(driver, slots, random, fails=0.2).run(limit=random.randint(5, 20))
-        with opened(folder, plan, window=3) as driver:
+        with opened(folder, config, window=3) as driver:
             Slots(driver, slots, random, fails=0.2).run()
             assert driver.finished
         histories.append(without_times(journal(folder)))
@@ -185,7 +200,7 @@ def test_strict_order_gives_the_same_journal_on_any_number_of_slots(
 
 def test_a_strict_proposal_sees_exactly_the_results_before_its_window(tmp_path: Path) -> None:
     window = 3
-    with opened(tmp_path, Plan(12, seed=0), window=window) as driver:
+    with opened(tmp_path, plan(12, seed=0), window=window) as driver:
         Slots(driver, 4, Random(0)).run()
     told = 0
     for event in journal(tmp_path):
@@ -199,7 +214,7 @@ def test_a_strict_proposal_sees_exactly_the_results_before_its_window(tmp_path: 
 def test_a_candidate_whose_worker_dies_three_times_fails_and_the_study_goes_on(
     tmp_path: Path,
 ) -> None:
-    with opened(tmp_path, Plan(2, seed=0)) as driver:
+    with opened(tmp_path, plan(2, seed=0)) as driver:
         for _ in range(3):
             candidate = driver.propose()
             assert candidate
@@ -213,7 +228,7 @@ def test_a_candidate_whose_worker_dies_three_times_fails_and_the_study_goes_on(
 
 
 def test_candidates_that_waited_for_a_dead_worker_run_without_blame(tmp_path: Path) -> None:
-    with opened(tmp_path, Plan(3, seed=0)) as driver:
+    with opened(tmp_path, plan(3, seed=0)) as driver:
         first, second, third = (driver.propose() for _ in range(3))
         assert first
         assert second
@@ -225,7 +240,7 @@ def test_candidates_that_waited_for_a_dead_worker_run_without_blame(tmp_path: Pa
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_result_that_is_no_number_fails_the_candidate(tmp_path: Path, value: float) -> None:
-    with opened(tmp_path, Plan(1, seed=0)) as driver:
+    with opened(tmp_path, plan(1, seed=0)) as driver:
         assert driver.propose()
         driver.observe(0, Measurement(1, {"y": value}, 0.1))
         driver.complete(0, Usage(0.1))
@@ -234,7 +249,7 @@ def test_a_result_that_is_no_number_fails_the_candidate(tmp_path: Path, value: f
 
 
 def test_a_missing_objective_fails_the_candidate_and_names_what_it_reported(tmp_path: Path) -> None:
-    with opened(tmp_path, Plan(1, seed=0)) as driver:
+    with opened(tmp_path, plan(1, seed=0)) as driver:
         assert driver.propose()
         driver.observe(0, Measurement(1, {"z": 1.0}, 0.1))
         driver.complete(0, Usage(0.1))
@@ -244,10 +259,10 @@ def test_a_missing_objective_fails_the_candidate_and_names_what_it_reported(tmp_
 
 
 def test_25_candidates_and_25_more_are_those_of_50(tmp_path: Path) -> None:
-    with opened(tmp_path / "whole", Plan(50, seed=9)) as driver:
+    with opened(tmp_path / "whole", plan(50, seed=9)) as driver:
         Slots(driver, 1, Random(0)).run()
     for budget in (25, 50):
-        with opened(tmp_path / "parts", Plan(budget, seed=9)) as driver:
+        with opened(tmp_path / "parts", plan(budget, seed=9)) as driver:
             Slots(driver, 1, Random(0)).run()
     assert without_times(journal(tmp_path / "parts")) == without_times(journal(tmp_path / "whole"))
 
@@ -256,7 +271,7 @@ def test_a_small_space_ends_the_search_before_the_budget(tmp_path: Path) -> None
     space = SearchSpace(kind=Choice("a", "b", "c"))
     writer = JournalWriter(LOCAL, str(tmp_path))
     driver = Driver(
-        Plan(10, seed=0), make_strategy("random", space), writer, StudyState([CREATED]),
+        plan(10, seed=0), make_strategy("random", space), writer, StudyState([CREATED]),
         order=FreeOrder(),
     )  # fmt: skip
     seen = []

@@ -12,10 +12,11 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import fs
+
 from phylon.errors import JournalError
 from phylon.events import Event, Failed, Finished, Lost
 from phylon.journal import JournalReader, JournalWriter
-from pyarrow import fs
 
 LOCAL = fs.LocalFileSystem()
 

@@ -28,8 +28,8 @@ SPACE = SearchSpace(
 
 def regret(net: Architecture) -> float:
     """Return the distance from the only best architecture: all convolutions, lr 0.01."""
-    decades = abs(math.log10(net["lr"]) + 2)
-    return decades / 2 + sum(op != "conv" for op in net["ops"])
+    wrong: int = sum(op != "conv" for op in net["ops"])
+    return abs(math.log10(net["lr"]) + 2) / 2 + wrong
 
 
 def best_of(name: str, seed: int, budget: int, **params: Any) -> float:

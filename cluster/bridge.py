@@ -1,0 +1,202 @@
+"""Between a study and Ray Tune: three thin adapters that only delegate to it."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.search import Searcher
+from typing_extensions import override
+
+from phylon.cluster.attempts import Ended, News
+from phylon.cluster.executor import Driven, Usage
+from phylon.cluster.trainable import CANDIDATE, NEWS
+from phylon.search.candidate import Candidate
+
+T = TypeVar("T")
+FINISHED = Searcher.FINISHED
+
+STREAM_BELOW_SECONDS = 10.0
+"""Evaluations shorter than this are streamed through running trials: a trial costs up to 0.1 s."""
+
+BATCH_SECONDS = 0.02
+MAX_BATCH = 8
+"""Evaluations of milliseconds go to a worker a few at a time: a result costs Tune about 5 ms."""
+
+
+class Bridge:
+    """What the three adapters share: the study, and which trial runs which candidates.
+
+    No exception may leave a Tune hook, it would end the experiment without a word: the first one is
+    kept here and ends it in order.
+
+    Args:
+        study: Proposes candidates and takes results.
+        mailbox: Hands candidates to running trials.
+        resources: What each candidate holds.
+    """
+
+    def __init__(
+        self, study: Driven, mailbox: ray.actor.ActorHandle[Any], resources: dict[str, float]
+    ) -> None:
+        self.error: Exception | None = None
+        self._study = study
+        self._mailbox = mailbox
+        self._resources = resources
+        self._running: dict[str, list[int]] = {}
+        self._idle: deque[str] = deque()
+        self._seconds: deque[float] = deque(maxlen=9)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the experiment is to end before the study does."""
+        return self.error is not None or self._study.stopping
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its parts for a restore that is never asked for.
+
+    def should_stop(self) -> bool:
+        """Return whether the experiment is to end now; workers are told so."""
+        if self.stopping:
+            self._mailbox.close.remote()
+        return self.stopping
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the config of a new trial, None for none now, or FINISHED."""
+        if self.stopping or self._study.finished:
+            return FINISHED
+        candidate = self._guard(self._study.propose)
+        if candidate is None:
+            return None
+        self._running[trial_id] = [candidate.id]
+        return {CANDIDATE: candidate.to_json()}
+
+    def take_news(self, trial_id: str, news: News, node: str) -> None:
+        """Hand a trial's messages to the study, and idle trials their next candidates."""
+        self._guard(lambda: self._take_news(trial_id, news, node))
+
+    def lose(self, trial_id: str) -> None:
+        """Tell the study that the trial's worker is gone."""
+        running = self._running.pop(trial_id, None)
+        if running and not self.stopping:
+            self._guard(lambda: self._study.lose(running[0], running[1:]))
+            self._guard(self._serve_idle)
+
+    def _take_news(self, trial_id: str, news: News, node: str) -> None:
+        for candidate_id, message in news:
+            if isinstance(message, Ended):
+                self._running[trial_id].remove(candidate_id)
+                self._end(candidate_id, message, node)
+            else:
+                self._study.observe(candidate_id, message)
+        if not self._running[trial_id]:
+            self._idle.append(trial_id)
+        self._serve_idle()
+
+    def _end(self, candidate_id: int, message: Ended, node: str) -> None:
+        self._seconds.append(message.seconds)
+        usage = Usage(message.seconds, self._resources, node)
+        if message.error is None:
+            self._study.complete(candidate_id, usage)
+        else:
+            self._study.fail(candidate_id, message.error, usage)
+
+    def _serve_idle(self) -> None:
+        """Hand work to trials without any; end those that more trials should replace."""
+        while self._idle:
+            candidates = self._next_candidates()
+            if not candidates and self._is_streaming and not self._study.finished:
+                return
+            trial_id = self._idle.popleft()
+            self._running[trial_id] = [candidate.id for candidate in candidates]
+            self._mailbox.put.remote(trial_id, candidates)
+
+    @property
+    def _is_streaming(self) -> bool:
+        return bool(self._seconds) and statistics.median(self._seconds) < STREAM_BELOW_SECONDS
+
+    def _next_candidates(self) -> list[Candidate]:
+        if not self._is_streaming:
+            return []
+        seconds = max(statistics.median(self._seconds), 1e-6)
+        most = int(min(max(BATCH_SECONDS / seconds, 1), MAX_BATCH))
+        return list(itertools.islice(iter(self._study.propose, None), most))
+
+    def _guard(self, call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - raised again when Tune has ended
+            self.error = self.error or error
+            return None
+
+
+class Suggester(Searcher):
+    """Tune asks for a trial: the study proposes."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+
+    @override
+    def suggest(self, trial_id: str) -> Any:
+        return self._bridge.suggest(trial_id)
+
+    @override
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: results go through the listener, which also hears of those that end a trial."""
+
+    @override
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the memory."""
+
+    @override
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the memory."""
+
+
+class Listener(tune.Callback):
+    """Tune has a result or an error: the study takes it."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    @override
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        result: dict[str, Any],
+        **info: object,
+    ) -> None:
+        if NEWS in result:
+            self._bridge.take_news(trial.trial_id, *result.pop(NEWS))
+
+    @override
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
+        self._bridge.lose(trial.trial_id)
+
+
+class StopWith(tune.Stopper):
+    """Tune asks after every step whether to go on."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    @override
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    @override
+    def stop_all(self) -> bool:
+        return self._bridge.should_stop()

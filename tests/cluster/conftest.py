@@ -1,0 +1,26 @@
+"""A small Ray of our own, with GPUs that it only counts."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+import ray
+
+
+@pytest.fixture(scope="package")
+def ray_with_gpus() -> Iterator[None]:
+    with tempfile.TemporaryDirectory(prefix="ray-") as scratch:
+        ray.init(
+            address="local",
+            num_cpus=4,
+            num_gpus=2,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            _temp_dir=scratch,
+        )
+        yield
+        ray.shutdown()

@@ -1,0 +1,150 @@
+"""Candidates on a real Ray: fractions, reuse, streams, dying workers, and stopping."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from phylon import events
+from phylon.cluster import TuneExecutor, bridge
+from phylon.config import StudyConfig
+from phylon.driver import Driver, Listener
+from phylon.errors import ConfigurationError, JournalError
+from phylon.journal import JournalWriter
+from phylon.order import FreeOrder
+from phylon.search import Evaluator, Float, SearchSpace, make_strategy
+from phylon.state import StudyState
+from tests.cluster.evaluators import Deadly, Diary, Faulty, Heavy
+
+pytestmark = pytest.mark.usefixtures("ray_with_gpus")
+
+SPACE = SearchSpace(x=Float(0.0, 1.0))
+HALF_GPU = {"cpus": 0.5, "gpus": 0.5}
+
+
+def new_driver(folder: Path, candidates: int, listener: Listener | None = None) -> Driver:
+    config = StudyConfig.build(
+        name="s",
+        task="t:t",
+        objectives=[{"metric": "y", "direction": "maximize"}],
+        budget={"candidates": candidates},
+    )
+    created = events.Created(
+        uid="u",
+        config=config.to_json(),
+        space=SPACE.to_json(),
+        metrics=["y"],
+    )
+    return Driver(
+        config,
+        make_strategy("random", SPACE),
+        JournalWriter(fs.LocalFileSystem(), str(folder / "journal")),
+        StudyState([created]),
+        order=FreeOrder(),
+        listeners=[listener] if listener else [],
+    )
+
+
+def run(folder: Path, evaluator: Evaluator, candidates: int, **resources: float) -> StudyState:
+    driver = new_driver(folder, candidates)
+    TuneExecutor(folder, {"cpus": 0.5, "gpus": 0.0, **resources}).run(driver, evaluator)
+    assert driver.finished
+    return driver.state
+
+
+def most_at_once(lines: list[list[str]]) -> int:
+    moments = [(float(line[5]), 1) for line in lines] + [(float(line[6]), -1) for line in lines]
+    running = most = 0
+    for _, change in sorted(moments):
+        running += change
+        most = max(most, running)
+    return most
+
+
+def test_fractions_of_gpus_are_shared_and_their_number_is_the_limit(tmp_path: Path) -> None:
+    diary = Diary(tmp_path / "diary", seconds=0.5)
+    state = run(tmp_path, diary, 12, gpus=0.5)
+    lines = diary.lines()
+    assert state.completed == 12
+    assert most_at_once(lines) == 4
+    assert {line[2] for line in lines} == {"cuda"}
+    assert {line[4] for line in lines} == {"0", "1"}
+    assert {record.resources["gpus"] for record in state.records.values()} == {0.5}
+    assert all(record.node for record in state.records.values())
+
+
+def test_a_worker_without_a_gpu_sees_none(tmp_path: Path) -> None:
+    diary = Diary(tmp_path / "diary")
+    run(tmp_path, diary, 3, cpus=2.0)
+    assert {(line[2], line[3], line[4]) for line in diary.lines()} == {("cpu", "2", "")}
+
+
+@pytest.mark.parametrize("stream_below", [0.0, 10.0], ids=["one trial each", "streamed"])
+def test_workers_are_reused_for_every_candidate(
+    tmp_path: Path, stream_below: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge, "STREAM_BELOW_SECONDS", stream_below)
+    diary = Diary(tmp_path / "diary", seconds=0.05)
+    state = run(tmp_path, diary, 20, cpus=2.0)
+    assert state.completed == 20
+    assert sorted(int(line[0]) for line in diary.lines()) == list(range(20))
+    assert len({line[1] for line in diary.lines()}) <= 3
+
+
+def test_data_reaches_workers_without_a_copy(tmp_path: Path) -> None:
+    state = run(tmp_path, Heavy(), 4)
+    assert {record.metrics["y"] for record in state.records.values()} == {0.0}
+
+
+def test_an_exception_ends_its_candidate_and_is_kept(tmp_path: Path) -> None:
+    state = run(tmp_path, Faulty(), 9)
+    reasons = {record.id: record.reason for record in state.records.values() if record.reason}
+    assert reasons == dict.fromkeys((0, 3, 6), "ZeroDivisionError: candidate divided by nothing")
+    assert state.completed == 6
+
+
+def test_a_candidate_whose_worker_died_runs_again_under_its_id(tmp_path: Path) -> None:
+    state = run(tmp_path, Deadly(tmp_path / "deaths", victim=2, times=2), 8)
+    assert state.completed == 8
+    assert [record.lost for record in state.records.values()] == [0, 0, 2, 0, 0, 0, 0, 0]
+
+
+def test_a_candidate_that_kills_every_worker_fails_alone(tmp_path: Path) -> None:
+    state = run(tmp_path, Deadly(tmp_path / "deaths", victim=1, times=99), 8)
+    assert (state.completed, state.failed) == (7, 1)
+    assert "its worker died 3 times" in state.records[1].reason
+
+
+def test_more_than_any_node_has_is_refused_with_the_largest_node(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"asks for 5 cpus .* largest node has 4 cpus"):
+        TuneExecutor(tmp_path, {"cpus": 5.0, "gpus": 0.0})
+
+
+def test_a_stop_abandons_running_candidates(tmp_path: Path) -> None:
+    driver = new_driver(tmp_path, 4)
+    threading.Timer(6.0, driver.stop, ["enough"]).start()
+    begin = time.monotonic()
+    TuneExecutor(tmp_path, HALF_GPU).run(driver, Diary(tmp_path / "diary", seconds=100.0))
+    assert time.monotonic() - begin < 60
+    assert driver.state.completed == 0
+    assert driver.state.pending
+
+
+def test_a_storage_that_fails_ends_the_run_with_its_error(tmp_path: Path) -> None:
+    def break_storage(event: events.Event) -> None:
+        if isinstance(event, events.Completed):
+            raise JournalError("the storage is gone")
+
+    driver = new_driver(tmp_path, 50, break_storage)
+    with pytest.raises(JournalError, match="the storage is gone"):
+        TuneExecutor(tmp_path, HALF_GPU).run(driver, Diary(tmp_path / "diary"))
+    assert driver.state.completed < 50
+
+
+def test_nothing_of_tune_is_left_behind(tmp_path: Path) -> None:
+    run(tmp_path, Diary(tmp_path / "diary"), 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["diary", "journal"]

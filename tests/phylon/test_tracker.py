@@ -1,0 +1,256 @@
+"""What MLflow holds of a study that goes well, fails, pauses, or is deleted there."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from phylon import events
+from phylon.tracker import Tracker, default_uri, run_ids
+
+Story = Any  # see conftest.py
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("storage")
+
+
+@pytest.fixture
+def uri(storage: Path) -> str:
+    return default_uri(storage)
+
+
+@pytest.fixture
+def client(uri: str) -> MlflowClient:
+    return MlflowClient(uri)
+
+
+@pytest.fixture
+def story(
+    storage: Path, request: pytest.FixtureRequest, new_story: Callable[[Path], Story]
+) -> Story:
+    return new_story(storage / request.node.name[5:60])
+
+
+def track(story: Story, uri: str) -> None:
+    """Let a tracker bring MLflow in step."""
+    tracker = Tracker(story.study, uri)
+    tracker.start()
+    assert tracker.close(60) == 0
+
+
+def runs_of(story: Story, client: MlflowClient) -> tuple[Run, dict[int, Run]]:
+    """Return the study's run and those of its candidates; each must be there once."""
+    experiment = client.get_experiment_by_name(story.study.name)
+    assert experiment
+    runs = client.search_runs([experiment.experiment_id])
+    (study,) = [run for run in runs if run.data.tags["phylon.kind"] == "study"]
+    children = [run for run in runs if run is not study]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} <= {study.info.run_id}
+    by_id = {int(run.data.tags["phylon.id"]): run for run in children}
+    assert len(by_id) == len(children)
+    return study, by_id
+
+
+def history(run: Run, key: str, client: MlflowClient) -> list[tuple[int, float]]:
+    points = client.get_metric_history(run.info.run_id, key)
+    return sorted((point.step, point.value) for point in points)
+
+
+def statuses(story: Story, client: MlflowClient) -> list[str]:
+    study, children = runs_of(story, client)
+    return [study.info.status, *(run.info.status for _, run in sorted(children.items()))]
+
+
+def assert_complete(story: Story, count: int, client: MlflowClient) -> None:
+    study, children = runs_of(story, client)
+    assert sorted(children) == list(range(count))
+    assert run_ids(story.study) == {number: run.info.run_id for number, run in children.items()}
+    for number, run in children.items():
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["phylon.state"] == "completed"
+        assert run.data.params["lr"] == str(number)
+        expected = [(step, number + step) for step in range(1, story.epochs + 1)]
+        assert history(run, "accuracy", client) == expected
+        assert len(history(run, "miss", client)) in (0, story.epochs)
+    assert study.info.status == "FINISHED"
+    steps = [step for step, _ in history(study, "best.accuracy", client)]
+    assert steps == list(range(1, count + 1))
+
+
+def test_study_and_candidates_are_runs_with_all_that_is_known_of_them(
+    story: Story, uri: str, client: MlflowClient
+) -> None:
+    story.create(training={"epochs": 4})
+    story.run(1, 0)
+    story.propose(2)
+    story.tell(events.Failed, candidate_id=2, reason="loss is nan", node="n2")
+    story.tell(events.Tested, candidate_ids=[1], metrics={"accuracy": [0.5, 0.7]})
+    story.finish()
+    track(story, uri)
+    study, children = runs_of(story, client)
+    child = children[1]
+    assert child.info.run_name == "candidate 1"
+    assert child.data.params == {"lr": "1", "stages.count": "1", "stages.0.width": "8"}
+    tags = child.data.tags
+    assert json.loads(tags["phylon.parents"]) == [0]
+    assert (tags["phylon.operator"], tags["phylon.generation"]) == ("mutate", "1")
+    assert (tags["phylon.phase"], tags["phylon.node"]) == ("search", "n1")
+    assert child.info.end_time > child.info.start_time >= 1_700_000_000_000
+    assert child.data.metrics["seconds"] == 2.0
+    assert children[2].info.status == "FAILED"
+    assert children[2].data.tags["phylon.reason"] == "loss is nan"
+    assert study.data.params["training.epochs"] == "4"
+    assert study.data.tags["phylon.version.torch"] == "2.13.0"
+    assert history(study, "best.accuracy", client) == [(1, 5.0), (2, 5.0)]
+    assert study.data.metrics["test.accuracy"] == pytest.approx(0.6)
+    assert study.data.metrics["test.accuracy.std"] == pytest.approx(0.1414, abs=1e-4)
+    assert study.inputs.dataset_inputs[0].dataset.name == "digits"
+    files = {file.path for file in client.list_artifacts(study.info.run_id)}
+    assert files == {"study.json", "space.json"}
+
+
+def test_names_and_values_that_mlflow_does_not_take_are_made_fit(
+    story: Story, uri: str, client: MlflowClient
+) -> None:
+    story.create(note="x" * 9000)
+    story.propose(0, **{f"decision_{i}": i for i in range(250)}, **{"d" * 300: "v" * 7000})
+    story.train(0, **{"f1 (macro)": 0.5, "a//b": 1.0, "..": 2.0})
+    story.complete(0)
+    track(story, uri)
+    run = runs_of(story, client)[1][0]
+    assert run.info.status == "FINISHED"
+    assert len(run.data.params) == 254
+    assert run.data.metrics["f1 _macro_"] == 0.5
+
+
+def test_interrupted_study_leaves_no_run_running_and_goes_on_with_the_same(
+    story: Story, uri: str, client: MlflowClient
+) -> None:
+    story.create()
+    story.run(0)
+    story.propose(1)
+    track(story, uri)
+    assert statuses(story, client) == ["RUNNING", "FINISHED", "RUNNING"]
+    before = run_ids(story.study)
+    story.tell(events.Interrupted, reason="SIGINT")
+    track(story, uri)
+    assert statuses(story, client) == ["KILLED", "FINISHED", "KILLED"]
+    story.open()
+    track(story, uri)
+    assert statuses(story, client) == ["RUNNING", "FINISHED", "RUNNING"]
+    story.train(1)
+    story.complete(1)
+    story.finish()
+    track(story, uri)
+    assert_complete(story, 2, client)
+    assert run_ids(story.study) == before
+
+
+def test_tracker_follows_a_study_while_it_runs(
+    story: Story, uri: str, client: MlflowClient
+) -> None:
+    tracker = Tracker(story.study, uri)
+    tracker.start()
+    story.create()
+    story.run(0)
+    tracker.wake()
+    deadline = time.monotonic() + 60
+    while not (run_ids(story.study) and tracker.status == "in step"):
+        assert time.monotonic() < deadline, tracker.status
+        time.sleep(0.05)
+    story.run(1)
+    story.finish()
+    assert tracker.close(60) == 0
+    assert_complete(story, 2, client)
+
+
+def test_lost_record_costs_nothing_but_a_search(
+    story: Story, uri: str, client: MlflowClient
+) -> None:
+    story.create()
+    story.run(0, 1, 2)
+    track(story, uri)
+    for file in (story.study / "tracking").iterdir():
+        file.unlink()
+    story.finish()
+    track(story, uri)
+    assert_complete(story, 3, client)
+
+
+def test_run_that_was_made_but_not_recorded_is_taken_up(
+    story: Story, uri: str, client: MlflowClient
+) -> None:
+    story.create()
+    story.propose(0)
+    track(story, uri)
+    (record,) = (story.study / "tracking").iterdir()
+    lines = record.read_bytes().splitlines(keepends=True)
+    last_run = max(i for i, line in enumerate(lines) if b'"run"' in line)
+    record.write_bytes(b"".join(lines[:last_run]) + b"torn")
+    story.train(0)
+    story.complete(0)
+    story.finish()
+    track(story, uri)
+    assert_complete(story, 1, client)
+
+
+def test_run_that_was_made_twice_is_deleted_at_the_end(
+    story: Story, uri: str, client: MlflowClient
+) -> None:
+    """A server may make a run after the client gave up waiting for it and asked again."""
+    story.create()
+    story.run(0)
+    track(story, uri)
+    run = runs_of(story, client)[1][0]
+    tags = run.data.tags | {"phylon.state": "pending"}
+    client.create_run(run.info.experiment_id, tags=tags)
+    story.finish()
+    tracker = Tracker(story.study, uri, winner=lambda: None)
+    tracker.start()
+    assert tracker.close(60) == 0
+    assert_complete(story, 1, client)
+
+
+def test_study_that_was_deleted_in_mlflow_is_sent_again(
+    story: Story, uri: str, client: MlflowClient
+) -> None:
+    story.create()
+    story.run(0, 1)
+    track(story, uri)
+    client.delete_run(runs_of(story, client)[0].info.run_id)
+    story.finish()
+    track(story, uri)
+    assert_complete(story, 2, client)
+
+
+def test_best_network_is_logged_once_and_loads_back(
+    story: Story, uri: str, client: MlflowClient
+) -> None:
+    import mlflow
+    import torch
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4))
+    example = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
+    story.create()
+    for _ in range(2):
+        story.open()
+        story.finish()
+        tracker = Tracker(story.study, uri, winner=lambda: (network, example))
+        tracker.start()
+        assert tracker.close(60) == 0
+    study, _ = runs_of(story, client)
+    (model,) = client.search_logged_models([study.info.experiment_id])
+    assert (model.name, model.status, model.source_run_id) == ("best", "READY", study.info.run_id)
+    mlflow.set_tracking_uri(uri)
+    loaded = mlflow.pytorch.load_model(model.model_uri)
+    more = torch.rand(7, 1, 8, 8)
+    assert torch.allclose(loaded(more), network.eval()(more))

@@ -1,0 +1,76 @@
+"""`phylon ui`: the address it prints answers, and it leaves nothing behind."""
+
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from phylon import events
+from phylon.errors import ConfigurationError
+from phylon.journal import JournalWriter
+from phylon.tracker import Tracker, default_uri
+from phylon.ui import serve_ui
+
+
+def make_study(folder: Path, uri: str | None = None) -> Path:
+    objectives = [{"metric": "accuracy", "direction": "maximize"}]
+    config = {"name": folder.name, "objectives": objectives, "tracking": {"uri": uri}}
+    writer = JournalWriter(fs.LocalFileSystem(), str(folder / "journal"))
+    writer.append(events.Created(uid="uid", config=config, space={}, metrics=["accuracy"]))
+    writer.close()
+    return folder
+
+
+def test_ui_serves_the_study_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "digits")
+    tracker = Tracker(study, default_uri(tmp_path))
+    tracker.start()
+    assert tracker.close(60) == 0
+    script = (
+        "import sys; from pathlib import Path; from phylon.ui import serve_ui;"
+        "serve_ui(Path(sys.argv[1]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", script, str(study)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        address = process.stdout.readline().strip()
+        base, _, page = address.partition("/#/")
+        assert page.startswith("experiments/1/runs/")
+        with urllib.request.urlopen(base) as answer:
+            assert b"MLflow" in answer.read()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        with pytest.raises(OSError, match="refused"):
+            urllib.request.urlopen(base)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_study_on_a_server_has_its_address_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve_ui(make_study(tmp_path / "digits", "http://mlflow.example.org:5000/"))
+    assert capsys.readouterr().out == "http://mlflow.example.org:5000/#/experiments\n"
+
+
+def test_taken_port_is_refused(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "digits")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"port {port} is taken"):
+            serve_ui(study, port)
+
+
+@pytest.mark.parametrize("uri", ["none", ""])
+def test_folder_without_runs_is_refused(tmp_path: Path, uri: str) -> None:
+    folder = make_study(tmp_path / "digits", uri) if uri else tmp_path
+    with pytest.raises(ConfigurationError, match=r"is not tracked|neither a study"):
+        serve_ui(folder)

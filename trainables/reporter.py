@@ -1,0 +1,169 @@
+"""Reporting the epochs of a candidate, and keeping what a later attempt would go on from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, final
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from torch import nn
+
+from phylon.search.candidate import Measurement
+from phylon.search.errors import EvaluationError
+from phylon.trainables.folder import CHECKPOINT, WEIGHTS, CandidateFolder, measurements
+from phylon.trainables.instruments import LossGuard, MacCounter, seed_epoch
+
+AT_RISK = 10.0  # seconds of training that an interruption may cost, if nothing else was asked for
+
+
+@final
+class EpochReporter(Checkpoint):
+    """Seeds, watches and reports every epoch of a candidate.
+
+    One callback does it all, since Lightning spends time on each one in every step. As a
+    `Checkpoint` it is called last at the end of an epoch, where it is safe to write one.
+
+    Args:
+        folder: Where checkpoints and weights go.
+        report: Takes each measurement.
+        promised: Metrics that the module must have logged.
+        network: Whose parameters are counted.
+        seed: The candidate's.
+        checkpoint_every: Epochs between checkpoints; None to go by time.
+    """
+
+    def __init__(
+        self,
+        folder: CandidateFolder,
+        report: Callable[[Measurement], None],
+        promised: tuple[str, ...],
+        network: nn.Module,
+        seed: int,
+        checkpoint_every: int | None,
+    ) -> None:
+        super().__init__()
+        self._folder = folder
+        self._report = report
+        self._promised = promised
+        self._network = network
+        self._seed = seed
+        self._every = checkpoint_every
+        self._guard = LossGuard()
+        self._counter = MacCounter()
+        self._history: list[Measurement] = []
+        self._since = self._kept_at = time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep what was measured and counted."""
+        return {**self._folder.state(self._history), "macs": self._counter.macs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Undo `state_dict`."""
+        self._history = measurements(state_dict)
+        self._counter.macs = state_dict["macs"]
+
+    def on_save_checkpoint(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Leave out hyperparameters, which may be any objects: the architecture tells them."""
+        for key in ("hyper_parameters", "datamodule_hyper_parameters"):
+            checkpoint.pop(key, None)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Report again what an earlier attempt may not have got through."""
+        for measurement in self._history:
+            self._report(measurement)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Seed the epoch: what it draws does not depend on an interruption before it."""
+        seed_epoch(self._seed, trainer.current_epoch)
+        if trainer.fit_loop._data_fetcher is not None:
+            # Lightning opens the loader of later epochs after this hook, but that of the first
+            # one before it. Opened again, it draws its order from the seed in every case.
+            iter(trainer.fit_loop._data_fetcher)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ANN401
+        batch: Any,  # noqa: ANN401, ARG002
+        batch_idx: int,
+    ) -> None:
+        """Watch the loss."""
+        self._guard.keep(outputs, trainer, batch_idx)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Look at the losses before time is spent on a broken network."""
+        self._guard.look(trainer, trainer.fit_loop.batch_idx)
+
+    def on_validation_batch_start(self, *_: Any) -> None:  # noqa: ANN401
+        """Count the arithmetic of the first batch."""
+        self._counter.start()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,  # noqa: ARG002
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ANN401, ARG002
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        """End the count."""
+        self._counter.finish(batch)
+
+    def on_exception(self, *_: Any) -> None:  # noqa: ANN401
+        """Leave no count running."""
+        self._counter.abandon()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write a checkpoint if it is due, or the weights after the last epoch, and report."""
+        now = time.perf_counter()
+        step = trainer.current_epoch + 1
+        last = trainer.should_stop or step == trainer.max_epochs
+        kept = WEIGHTS if last else CHECKPOINT if self._due(step, now) else None
+        measurement = Measurement(step, self._metrics(trainer), now - self._since, kept)
+        self._since = now
+        self._history.append(measurement)
+        if last:
+            self._folder.save_weights(pl_module, self._history)
+        elif kept:
+            self._folder.save_checkpoint(trainer)
+            self._kept_at = now
+        self._report(measurement)
+
+    def _due(self, step: int, now: float) -> bool:
+        """Whether a checkpoint is to be written after a step."""
+        if self._every is None:
+            return now - self._kept_at >= AT_RISK
+        return step % self._every == 0
+
+    def _metrics(self, trainer: Trainer) -> dict[str, float]:
+        """Return every finite metric that was logged, parameters and multiply-accumulates."""
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        for name in self._promised:
+            if name not in logged:
+                raise EvaluationError(
+                    f"the task promises the metric `{name}`, but its module logged: "
+                    f"{', '.join(sorted(logged)) or 'nothing'}; log it in validation_step with "
+                    f'self.log("{name}", ...)'
+                )
+            if not math.isfinite(logged[name]):
+                raise EvaluationError(
+                    f"`{name}` is {logged[name]} after epoch {trainer.current_epoch + 1}"
+                )
+        if self._counter.macs is None:
+            raise EvaluationError(
+                "no batch was validated, so there is nothing to choose by: give the data module a "
+                "val_dataloader that is not empty, and the module a validation_step"
+            )
+        parameters = sum(parameter.numel() for parameter in self._network.parameters())
+        finite = {name: value for name, value in logged.items() if math.isfinite(value)}
+        return {**finite, "params": float(parameters), "macs": float(self._counter.macs)}

@@ -100,9 +100,9 @@ class Bridge:
         self._serve_idle()
 
     def _end(self, candidate_id: int, message: Ended, node: str) -> None:
-        self._seconds.append(message.seconds)
         usage = Usage(message.seconds, self._resources, node)
         if message.error is None:
+            self._seconds.append(message.seconds)
             self._study.complete(candidate_id, usage)
         else:
             self._study.fail(candidate_id, message.error, usage)
@@ -124,8 +124,8 @@ class Bridge:
     def _next_candidates(self) -> list[Candidate]:
         if not self._is_streaming:
             return []
-        seconds = max(statistics.median(self._seconds), 1e-6)
-        most = int(min(max(BATCH_SECONDS / seconds, 1), MAX_BATCH))
+        slowest = max(*self._seconds, BATCH_SECONDS / MAX_BATCH)
+        most = max(int(BATCH_SECONDS / slowest), 1)
         return list(itertools.islice(iter(self._study.propose, None), most))
 
     def _guard(self, call: Callable[[], T]) -> T | None:

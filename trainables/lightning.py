@@ -6,17 +6,20 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import final
 
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning import Trainer
+from pytorch_lightning.profilers import PassThroughProfiler
 
 from phylon.search.errors import EvaluationError
 from phylon.search.evaluation import Context
 from phylon.trainables.reporter import EpochReporter
 
+_NOTHING = nullcontext()
 TALKERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
 
 
@@ -32,6 +35,7 @@ def new_trainer(
         default_root_dir=context.folder,
         # A worker is no member of a job that Lightning may know from the environment, as on SLURM.
         plugins=[LightningEnvironment()],
+        profiler=_NoProfiler(),
         logger=False,
         log_every_n_steps=sys.maxsize,
         enable_checkpointing=reporter is not None,
@@ -41,6 +45,14 @@ def new_trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+
+
+@final
+class _NoProfiler(PassThroughProfiler):
+    """Does nothing, as Lightning's own default, but without a new generator for every hook."""
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        return _NOTHING
 
 
 @contextmanager

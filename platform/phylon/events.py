@@ -43,7 +43,7 @@ class Event:
 
     @classmethod
     def restore(cls, fields: dict[str, Any]) -> Event:
-        """Build the event from its plain JSON fields."""
+        """Build the event from its plain JSON fields, which it may change."""
         return cls(**fields)
 
 
@@ -103,7 +103,8 @@ class Proposed(Event):
     @classmethod
     def restore(cls, fields: dict[str, Any]) -> Event:
         """Build the event from its plain JSON fields."""
-        return cls(**{**fields, "candidate": Candidate.from_json(fields["candidate"])})
+        fields["candidate"] = Candidate.from_json(fields["candidate"])
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,8 @@ class Reported(Event):
     @classmethod
     def restore(cls, fields: dict[str, Any]) -> Event:
         """Build the event from its plain JSON fields."""
-        return cls(**{**fields, "measurement": Measurement(**fields["measurement"])})
+        fields["measurement"] = Measurement(**fields["measurement"])
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pyarrow import fs
+from pyarrow import NativeFile, fs
 
 from phylon.errors import JournalError
 from phylon.events import Event
 
 SUFFIX = ".jsonl"
+_BLOCK = 1 << 20  # bytes read at a time
+_decode = json.JSONDecoder().raw_decode  # twice as fast as json.loads on short texts
 
 
 def encode_line(event: Event) -> bytes:
@@ -37,7 +39,7 @@ def decode_line(line: bytes) -> dict[str, Any] | None:
     text = line[9:-1]
     if line[:9] != b"%08x " % zlib.crc32(text):
         return None
-    data: dict[str, Any] = json.loads(text)
+    data: dict[str, Any] = _decode(text.decode())[0]
     return data
 
 
@@ -85,26 +87,27 @@ class JournalReader:
         self.segment, self.offset = name, 0
 
     def _read_segment(self, *, is_last: bool) -> Iterator[Event]:
+        self.tail = b""
         with self._filesystem.open_input_file(f"{self._folder}/{self.segment}") as file:
             file.seek(self.offset)
-            content = bytes(file.read())
-        lines = content.splitlines(keepends=True)
-        self.tail = b""
-        for number, line in enumerate(lines):
-            data = decode_line(line)
-            if data is None:
-                rest = lines[number:]
-                if not is_last or any(decode_line(later) for later in rest):
-                    raise JournalError(
-                        f"journal {self._folder}/{self.segment} is damaged at byte {self.offset} "
-                        f"(event {self.events}) with whole events behind it; nothing was changed. "
-                        f"Restore this file from a copy"
-                    )
-                self.tail = b"".join(rest)
-                return
-            self.offset += len(line)
-            self.events += 1
-            yield Event.from_json(data)
+            lines = _lines(file)
+            for line in lines:
+                data = decode_line(line)
+                if data is None:
+                    self._end_torn([line, *lines], is_last=is_last)
+                    return
+                self.offset += len(line)
+                self.events += 1
+                yield Event.from_json(data)
+
+    def _end_torn(self, rest: list[bytes], *, is_last: bool) -> None:
+        if not is_last or any(decode_line(line) for line in rest):
+            raise JournalError(
+                f"journal {self._folder}/{self.segment} is damaged at byte {self.offset} "
+                f"(event {self.events}) with whole events behind it; nothing was changed. "
+                f"Restore this file from a copy"
+            )
+        self.tail = b"".join(rest)
 
 
 class JournalWriter:
@@ -181,6 +184,16 @@ class JournalWriter:
         if reader.offset == 0:
             Path(path).unlink()
         _sync_folder(self._folder)
+
+
+def _lines(file: NativeFile) -> Iterator[bytes]:
+    """Yield the rest of a file line by line; a segment may be larger than memory should be."""
+    part = b""
+    while block := bytes(file.read(_BLOCK)):
+        *whole, part = (part + block).split(b"\n")
+        yield from (line + b"\n" for line in whole)
+    if part:
+        yield part
 
 
 def _sync_folder(folder: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Winner = Callable[[], "tuple[nn.Module, NDArray[np.generic]] | None"]
-"""Returns a trained network and a batch of at least two inputs, or None if there is no winner."""
+"""Returns a trained network and a batch of inputs (array or tensor), or None without a winner."""
 
 MODEL = "best"
 
@@ -109,6 +109,7 @@ def _find_model(runs: StudyRuns, digest: str) -> LoggedModel | None:
 def _upload(
     runs: StudyRuns, model: LoggedModel, network: nn.Module, example: NDArray[np.generic]
 ) -> None:
+    import numpy as np
     import torch
 
     # MLflow warns of its own type hints when its model flavours are imported.
@@ -116,6 +117,8 @@ def _upload(
     from mlflow.models import Model, infer_signature
     from mlflow.pytorch import save_model
 
+    # The export would take a batch of one for the only size that there is.
+    example = np.resize(np.asarray(example), (max(2, len(example)), *example.shape[1:]))
     with torch.inference_mode():
         output = network(torch.from_numpy(example)).numpy()
     about = Model(

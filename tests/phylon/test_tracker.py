@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -239,7 +238,7 @@ def test_best_network_is_logged_once_and_loads_back(
 
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4))
-    example = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
+    example = torch.rand(1, 1, 8, 8)
     story.create()
     for _ in range(2):
         story.open()

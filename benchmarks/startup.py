@@ -1,6 +1,8 @@
-"""Seconds until `phylon --help` has answered: the median of five processes, after one to warm up.
+"""Seconds until `phylon --help` has answered.
 
     python benchmarks/startup.py
+
+The median of five processes, after one to warm up.
 """
 
 from __future__ import annotations

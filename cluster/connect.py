@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -35,15 +37,24 @@ def ray_cluster() -> Iterator[None]:
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
+    except SystemExit as error:  # Ray's answer to SIGTERM while it starts
+        raise KeyboardInterrupt from error
     except ConnectionError as error:
         raise ConfigurationError(
             f"no Ray cluster answers at {ADDRESS}={address}; start it, correct the address, or "
             f"unset {ADDRESS} to run on this machine alone"
         ) from error
+    _take_back_sigterm()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _take_back_sigterm() -> None:
+    """Put Python's handler in force again; Ray puts one in its place that aborts the process."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 
 def ray_bundle(resources: Mapping[str, float]) -> dict[str, float]:
@@ -69,9 +80,11 @@ def count_slots(bundle: Mapping[str, float]) -> int:
     slots = sum(_fits(node, bundle) for node in nodes)
     if not slots:
         most = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in bundle}
+        key = "cpus" if bundle["CPU"] > most["CPU"] else "gpus"
         raise ConfigurationError(
-            f"resources: a candidate asks for {bundle['CPU']:g} cpus and {bundle['GPU']:g} gpus, "
-            f"but the largest node has {most['CPU']:g} cpus and {most['GPU']:g} gpus; ask for less"
+            f"resources.{key}: a candidate asks for {bundle['CPU']:g} cpus and {bundle['GPU']:g} "
+            f"gpus, but the largest node has {most['CPU']:g} cpus and {most['GPU']:g} gpus; ask for "
+            f"less"
         )
     return slots
 

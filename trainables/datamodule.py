@@ -70,7 +70,8 @@ class Batches:
     ) -> None:
         self._images, self._labels = dataset.images, dataset.labels
         self._indices = indices
-        self._count = -(-len(indices) // batch_size)
+        # Never a batch of one, which batch norm cannot train on: rather one more in another.
+        self._count = max(1, min(-(-len(indices) // batch_size), len(indices) // 2))
         self._shuffle = shuffle
 
     def __len__(self) -> int:

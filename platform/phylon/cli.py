@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -202,6 +203,7 @@ def _complain(error: Exception) -> int:
 def _run(study: Study, *, resume: bool) -> int:
     from phylon.events import Interrupted
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     state = study.run(resume=resume)
     _show(study, state)
     if isinstance(state.ending, Interrupted):

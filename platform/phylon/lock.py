@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -31,7 +32,7 @@ class StudyLock:
         """
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(handle)
         except BlockingIOError as error:
             holder = os.read(handle, 1000).decode(errors="replace") or "an unknown process"
             os.close(handle)
@@ -54,6 +55,16 @@ class StudyLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _lock(handle: int) -> None:
+    """Try for a second: `is_held` in another process takes the lock for a moment, too."""
+    for _ in range(10):
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.1)
+    return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def is_held(folder: Path) -> bool:

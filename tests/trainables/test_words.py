@@ -23,7 +23,8 @@ def test_networks_of_the_macro_space_are_told_stage_by_stage() -> None:
     )
     assert describe(architecture) == (
         "2 stages: 2 residual blocks of 32 channels, 3x3, max pool; 1 separable block of 64 "
-        "channels, 5x5, stride 2; activation relu, dropout 0.25, learning rate 3.1e-3, weight decay 0"
+        "channels, 5x5, stride 2; activation relu, dropout 0.25, learning rate 3.1e-3, "
+        "weight decay 0"
     )
 
 

@@ -6,6 +6,7 @@ import itertools
 import statistics
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
@@ -81,11 +82,13 @@ class Bridge:
         """Hand a trial's messages to the study, and idle trials their next candidates."""
         self._guard(lambda: self._take_news(trial_id, news, node))
 
-    def lose(self, trial_id: str) -> None:
-        """Tell the study that the trial's worker is gone."""
+    def lose(self, trial_id: str, reason: str) -> None:
+        """Tell the study that the trial's worker is gone, and never serve that trial again."""
         running = self._running.pop(trial_id, None)
+        if trial_id in self._idle:
+            self._idle.remove(trial_id)
         if running and not self.stopping:
-            self._guard(lambda: self._study.lose(running[0], running[1:]))
+            self._guard(lambda: self._study.lose(running[0], running[1:], reason))
             self._guard(self._serve_idle)
 
     def _take_news(self, trial_id: str, news: News, node: str) -> None:
@@ -96,6 +99,7 @@ class Bridge:
             else:
                 self._study.observe(candidate_id, message)
         if not self._running[trial_id]:
+            del self._running[trial_id]
             self._idle.append(trial_id)
         self._serve_idle()
 
@@ -114,7 +118,8 @@ class Bridge:
             if not candidates and self._is_streaming and not self._study.finished:
                 return
             trial_id = self._idle.popleft()
-            self._running[trial_id] = [candidate.id for candidate in candidates]
+            if candidates:
+                self._running[trial_id] = [candidate.id for candidate in candidates]
             self._mailbox.put.remote(trial_id, candidates)
 
     @property
@@ -184,7 +189,14 @@ class Listener(tune.Callback):
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
-        self._bridge.lose(trial.trial_id)
+        self._bridge.lose(trial.trial_id, _why(trial))
+
+
+def _why(trial: Trial) -> str:
+    """Return why a trial ended: what was raised outside the evaluation, or that its worker died."""
+    report = Path(trial.error_file).read_text() if trial.error_file else ""
+    was_raised = "creation task" in report or "RayTaskError" in report
+    return report.strip().splitlines()[-1] if was_raised else "its worker died"
 
 
 class StopWith(tune.Stopper):

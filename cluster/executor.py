@@ -53,8 +53,8 @@ class Driven(Protocol):
     def fail(self, candidate_id: int, reason: str, usage: Usage) -> None:
         """Take the end of a candidate whose evaluation raised."""
 
-    def lose(self, running: int, waiting: Sequence[int]) -> None:
-        """Take note that a candidate's worker died, and which others it was to run next."""
+    def lose(self, running: int, waiting: Sequence[int], reason: str) -> None:
+        """Take note that a candidate's worker is gone, and which others it was to run next."""
 
 
 class Executor(Protocol):

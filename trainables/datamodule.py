@@ -82,8 +82,9 @@ class Batches:
         if self._shuffle:
             order = order[torch.randperm(len(order)).numpy()]
         for chosen in np.array_split(order, self._count):
-            # Indexing copies, so the tensors are writable though shared arrays are not.
-            images, labels = self._images[chosen], self._labels[chosen]
+            # `take` copies, so the tensors are writable though shared arrays are not, and always to
+            # the same layout in memory, on which the last bits of a convolution depend.
+            images, labels = self._images.take(chosen, axis=0), self._labels.take(chosen)
             yield torch.from_numpy(images), torch.from_numpy(labels)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from phylon.search.architecture import Architecture
+from phylon.search.errors import ConfigurationError
 from phylon.search.space import SearchSpace
 from phylon.trainables.dataset import ImageDataset
 from phylon.trainables.macro import macro_space
@@ -16,6 +18,8 @@ from phylon.trainables.task import Task
 if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
     from torch import nn
+
+DECISIONS = ("stages", "activation", "dropout", "learning_rate", "weight_decay")
 
 
 @final
@@ -34,9 +38,19 @@ class ImageTask(Task):
         self.space: SearchSpace = space or macro_space(dataset.side)
 
     def build(self, architecture: Architecture) -> nn.Module:
-        """Return a network from normalised pictures ``(b, c, h, w)`` to logits ``(b, k)``."""
+        """Return a network from normalised pictures ``(b, c, h, w)`` to logits ``(b, k)``.
+
+        Raises:
+            ConfigurationError: The architecture is of no `macro_space`.
+        """
         from phylon.trainables.convnet import build_convnet
 
+        if missing := [name for name in DECISIONS if name not in architecture]:
+            raise ConfigurationError(
+                f"the space does not decide {', '.join(missing)}: the task `{self.dataset.source}` "
+                "builds networks of phylon.trainables.macro_space; for another space, bring a Task "
+                "with a build of its own"
+            )
         return build_convnet(architecture, self.dataset.channels, len(self.dataset.classes))
 
     def lightning_module(self, network: nn.Module, architecture: Architecture) -> LightningModule:
@@ -83,7 +97,7 @@ def digits() -> ImageTask:
     return ImageTask(dataset, macro_space(dataset.side, depth=(1, 2), width=(8, 32)))
 
 
-def images(path: str, size: int | None = None) -> ImageTask:
+def images(path: str | Path, size: int | None = None) -> ImageTask:
     """Return the task of telling the classes of your own pictures apart.
 
     Args:
@@ -94,4 +108,9 @@ def images(path: str, size: int | None = None) -> ImageTask:
     Raises:
         ConfigurationError: There is nothing of the kind, or pictures or labels are unusable.
     """
+    if not isinstance(path, str | Path) or not isinstance(size, int | None):
+        raise ConfigurationError(
+            "task: `images` takes a path in quotes and a whole number as size, not "
+            f"{path!r}, {size!r}"
+        )
     return ImageTask(read_pictures(path, size))

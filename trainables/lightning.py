@@ -6,8 +6,8 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import final
+from contextlib import contextmanager, nullcontext
+from typing import Any, final
 
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
@@ -19,6 +19,8 @@ from phylon.search.errors import EvaluationError
 from phylon.search.evaluation import Context
 from phylon.trainables.reporter import EpochReporter
 
+# What Lightning raises while it cleans up after a data loader that raised, instead of its error.
+_TEARDOWN_ERROR = "Please call `iter(combined_loader)` first"
 _NOTHING = nullcontext()
 TALKERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
 
@@ -51,7 +53,7 @@ def new_trainer(
 class _NoProfiler(PassThroughProfiler):
     """Does nothing, as Lightning's own default, but without a new generator for every hook."""
 
-    def profile(self, action_name: str) -> AbstractContextManager[None]:  # noqa: ARG002
+    def profile(self, action_name: str) -> Any:  # noqa: ANN401, ARG002
         return _NOTHING
 
 
@@ -73,6 +75,8 @@ def supervised(context: Context) -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     except (MemoryError, RuntimeError) as error:
+        if _TEARDOWN_ERROR in str(error) and error.__context__ is not None:
+            raise error.__context__ from None
         if not _out_of_memory(error):
             raise
         shortage = str(error).partition("\n")[0]

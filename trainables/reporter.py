@@ -10,6 +10,7 @@ from typing import Any, final
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from phylon.search.candidate import Measurement
 from phylon.search.errors import EvaluationError
@@ -54,6 +55,7 @@ class EpochReporter(Checkpoint):
         self._guard = LossGuard()
         self._counter = MacCounter()
         self._history: list[Measurement] = []
+        self._first = True
         self._since = self._kept_at = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
@@ -76,17 +78,29 @@ class EpochReporter(Checkpoint):
             checkpoint.pop(key, None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Report again what an earlier attempt may not have got through."""
+        """Report again what an earlier attempt may not have got through, and catch up with it.
+
+        Lightning tells schedulers that wait for a plateau of an epoch only after its checkpoint.
+        """
         for measurement in self._history:
             self._report(measurement)
+        if not self._history:
+            return
+        last = self._history[-1]
+        for config in trainer.lr_scheduler_configs:
+            due = config.interval == "epoch" and last.step % config.frequency == 0
+            value = last.metrics.get(str(config.monitor))
+            if due and isinstance(config.scheduler, ReduceLROnPlateau) and value is not None:
+                config.scheduler.step(value)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Seed the epoch: what it draws does not depend on an interruption before it."""
         seed_epoch(self._seed, trainer.current_epoch)
-        if trainer.fit_loop._data_fetcher is not None:
+        if self._first and trainer.fit_loop._data_fetcher is not None:
             # Lightning opens the loader of later epochs after this hook, but that of the first
-            # one before it. Opened again, it draws its order from the seed in every case.
+            # before it. Opened again, it too draws its order from the seed.
             iter(trainer.fit_loop._data_fetcher)
+        self._first = False
 
     def on_train_batch_end(
         self,

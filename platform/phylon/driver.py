@@ -144,18 +144,19 @@ class Driver:
             )
         )
 
-    def lose(self, running: int, waiting: Sequence[int]) -> None:
-        """Take note that a candidate's worker died: it runs again, up to three times in all.
+    def lose(self, running: int, waiting: Sequence[int], reason: str) -> None:
+        """Take note that a candidate's worker is gone: it runs again, up to three times in all.
 
         Args:
             running: The candidate that the worker was evaluating.
             waiting: Candidates that it was to run next; they run elsewhere.
+            reason: What is known of it.
         """
         self._ready.extendleft(self.state.records[number].candidate for number in reversed(waiting))
-        self._commit([events.Lost(candidate_id=running, reason="its worker died")])
+        self._commit([events.Lost(candidate_id=running, reason=reason)])
         record = self.state.records[running]
         if record.lost >= MAX_LOSSES:
-            self.fail(running, f"its worker died {record.lost} times", Usage(0.0))
+            self.fail(running, f"{reason} ({record.lost} attempts)", Usage(0.0))
         else:
             self._ready.appendleft(record.candidate)
 

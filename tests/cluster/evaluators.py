@@ -82,3 +82,19 @@ class Heavy:
 
     def evaluate(self, _candidate: Candidate, context: Context) -> None:
         context.report(Measurement(1, {"y": float(self.data.flags.writeable)}, 0.0))
+
+
+class Unloadable:
+    """Can be pickled, but not unpickled."""
+
+    metrics = ("y",)
+
+    def evaluate(self, _candidate: Candidate, context: Context) -> None:
+        context.report(Measurement(1, {"y": 1.0}, 0.0))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _cannot_load, ()
+
+
+def _cannot_load() -> None:
+    raise ImportError("no such thing on the workers")

@@ -18,7 +18,7 @@ from phylon.journal import JournalWriter
 from phylon.order import FreeOrder
 from phylon.search import Evaluator, Float, SearchSpace, make_strategy
 from phylon.state import StudyState
-from tests.cluster.evaluators import Deadly, Diary, Faulty, Heavy
+from tests.cluster.evaluators import Deadly, Diary, Faulty, Heavy, Unloadable
 
 pytestmark = pytest.mark.usefixtures("ray_with_gpus")
 
@@ -116,7 +116,13 @@ def test_a_candidate_whose_worker_died_runs_again_under_its_id(tmp_path: Path) -
 def test_a_candidate_that_kills_every_worker_fails_alone(tmp_path: Path) -> None:
     state = run(tmp_path, Deadly(tmp_path / "deaths", victim=1, times=99), 8)
     assert (state.completed, state.failed) == (7, 1)
-    assert "its worker died 3 times" in state.records[1].reason
+    assert state.records[1].reason == "its worker died (3 attempts)"
+
+
+def test_an_evaluator_that_no_worker_can_load_is_said_so(tmp_path: Path) -> None:
+    state = run(tmp_path, Unloadable(), 2)
+    reasons = {record.reason for record in state.records.values()}
+    assert reasons == {"ImportError: no such thing on the workers (3 attempts)"}
 
 
 def test_more_than_any_node_has_is_refused_with_the_largest_node(tmp_path: Path) -> None:

@@ -219,9 +219,9 @@ def test_a_candidate_whose_worker_dies_three_times_fails_and_the_study_goes_on(
             candidate = driver.propose()
             assert candidate
             assert candidate.id == 0
-            driver.lose(0, waiting=[])
+            driver.lose(0, [], "its worker died")
         assert driver.state.records[0].state == "failed"
-        assert "died 3 times" in driver.state.records[0].reason
+        assert driver.state.records[0].reason == "its worker died (3 attempts)"
         after = driver.propose()
         assert after
         assert after.id == 1
@@ -233,7 +233,7 @@ def test_candidates_that_waited_for_a_dead_worker_run_without_blame(tmp_path: Pa
         assert first
         assert second
         assert third
-        driver.lose(first.id, waiting=[second.id, third.id])
+        driver.lose(first.id, [second.id, third.id], "its worker died")
         assert [driver.propose() for _ in range(3)] == [first, second, third]
         assert [record.lost for record in driver.state.records.values()] == [1, 0, 0]
 

@@ -1,16 +1,104 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning import LightningDataModule, LightningModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from phylon.search import Architecture, Candidate, Context, Evaluator, Measurement
-from phylon.trainables import ImageTask, Labelled, dataset_from_arrays, macro_space
+from phylon.trainables import ImageTask, Labelled, Task, dataset_from_arrays, macro_space
 
 Evaluate = Callable[..., list[Measurement]]
+
+
+class OwnModule(LightningModule):
+    """What a user brings: random in every corner, hyperparameters that are no plain data."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.layers = nn.Sequential(
+            nn.Linear(4, architecture["width"]),
+            nn.Dropout(0.5),
+            nn.Linear(architecture["width"], 1),
+        )
+
+    def training_step(self, batch: list[Tensor], _index: int) -> Tensor:
+        inputs, targets = batch
+        noise = torch.randn_like(inputs) + np.random.rand()  # noqa: NPY002
+        return (self.layers(inputs + 0.1 * noise) - targets).square().mean()
+
+    def validation_step(self, batch: list[Tensor], _index: int) -> None:
+        inputs, targets = batch
+        self.log("val_loss", (self.layers(inputs) - targets).square().mean())
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, factor=0.5)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"},
+        }
+
+
+class OwnData(LightningDataModule):
+    def __init__(self, batch_size: int) -> None:
+        super().__init__()
+        inputs = torch.linspace(-1, 1, 160).reshape(40, 4)
+        self.data = TensorDataset(inputs, inputs.sum(dim=1, keepdim=True))
+        self.batch_size = batch_size
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(self.data, self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(self.data, self.batch_size)
+
+
+class OwnTask(Task):
+    metrics = ("val_loss",)
+
+    def build(self, architecture: Architecture) -> nn.Module:
+        return OwnModule(architecture)
+
+    def datamodule(self, _seed: int, batch_size: int) -> LightningDataModule:
+        return OwnData(batch_size)
+
+
+class Failing(OwnModule):
+    """Goes wrong in the way that its architecture names."""
+
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        loss = super().training_step(batch, index)
+        fault = self.hparams["architecture"]["fault"]
+        if self.current_epoch == 1 and index == 1:
+            if fault == "nan":
+                return loss * float("nan")
+            if fault == "memory":
+                torch.empty(10**15)
+            if fault == "cuda memory":
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+            if fault == "bug":
+                raise ZeroDivisionError("mine")
+            if fault == "ctrl-c":
+                signal.raise_signal(signal.SIGINT)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        stops = self.hparams["architecture"]["fault"] == "stop"
+        self.trainer.should_stop = stops and self.current_epoch == 1
+
+
+class FailingTask(OwnTask):
+    def build(self, architecture: Architecture) -> nn.Module:
+        return Failing(architecture)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -65,3 +153,15 @@ def evaluate(tmp_path: Path, small: Architecture) -> Evaluate:
         return measurements
 
     return run
+
+
+@pytest.fixture
+def own() -> Task:
+    """A task with a module and data of the user's own."""
+    return OwnTask()
+
+
+@pytest.fixture
+def failing() -> Task:
+    """Its candidates fail in their second epoch, as their architecture says."""
+    return FailingTask()

@@ -75,6 +75,7 @@ def test_the_macro_space_is_found_by_name() -> None:
         ("images", "path"),
         ({"name": "images", "pth": "x"}, "did you mean `path`"),
         ({"name": "digits", "path": "x"}, "takes no `path`"),
+        ({"name": "images", "path": 5}, "in quotes"),
         ("no_such_package.module:task", "no module `no_such_package`"),
         ("{module}:mine_", "did you mean `mine`"),
         ("{module}:number", "gives a int"),

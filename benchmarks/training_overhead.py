@@ -128,7 +128,8 @@ def normalised(data: ImageDataModule, indices: np.ndarray) -> Split:
         torch.from_numpy(data.dataset.images[indices]),
         torch.from_numpy(data.dataset.labels[indices]),
     )
-    return data.on_after_batch_transfer(batch, 0)
+    images, labels = data.on_after_batch_transfer(batch, 0)
+    return images, labels
 
 
 if __name__ == "__main__":

@@ -128,8 +128,7 @@ def normalised(data: ImageDataModule, indices: np.ndarray) -> Split:
         torch.from_numpy(data.dataset.images[indices]),
         torch.from_numpy(data.dataset.labels[indices]),
     )
-    images, labels = data.on_after_batch_transfer(batch, 0)
-    return images, labels
+    return data.on_after_batch_transfer(batch, 0)
 
 
 if __name__ == "__main__":

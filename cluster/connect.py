@@ -83,8 +83,8 @@ def count_slots(bundle: Mapping[str, float]) -> int:
         key = "cpus" if bundle["CPU"] > most["CPU"] else "gpus"
         raise ConfigurationError(
             f"resources.{key}: a candidate asks for {bundle['CPU']:g} cpus and {bundle['GPU']:g} "
-            f"gpus, but the largest node has {most['CPU']:g} cpus and {most['GPU']:g} gpus; ask for "
-            f"less"
+            f"gpus, but the largest node has {most['CPU']:g} cpus and {most['GPU']:g} gpus; ask "
+            f"for less"
         )
     return slots
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import final
 
 from phylon.search.errors import ConfigurationError, did_you_mean
+from phylon.search.named import import_object
 from phylon.search.random_search import RandomSearch
 from phylon.search.regularized_evolution import regularized_evolution
 from phylon.search.space import SearchSpace
@@ -56,7 +57,8 @@ def make_strategy(
     """Return a new strategy.
 
     Args:
-        name: A key of `STRATEGIES`.
+        name: A key of `STRATEGIES`, or ``package.module:object`` for a `Strategy` class, a function
+            that makes one, or a `Recipe`.
         space: Where to search.
         objectives: Number of objectives of the study.
         seed: The study's seed, 0 or more.
@@ -66,11 +68,7 @@ def make_strategy(
         ConfigurationError: There is no such strategy or parameter, a value is not allowed, or the
             strategy cannot handle so many objectives.
     """
-    if name not in STRATEGIES:
-        raise ConfigurationError(
-            f"strategy.name: unknown strategy `{name}`; {did_you_mean(name, STRATEGIES)}"
-        )
-    recipe = STRATEGIES[name]
+    recipe = _recipe(name)
     if objectives > 1 and not recipe.several_objectives:
         able = ", ".join(sorted(key for key, each in STRATEGIES.items() if each.several_objectives))
         raise ConfigurationError(
@@ -82,3 +80,22 @@ def make_strategy(
             known = did_you_mean(param, recipe.parameters) if recipe.parameters else "it has none"
             raise ConfigurationError(f"strategy.{param}: `{name}` has no such parameter; {known}")
     return recipe(space, objectives=objectives, seed=seed, **params)
+
+
+def _recipe(name: str) -> Recipe:
+    if ":" in name:
+        own = import_object("strategy.name", name)
+        if isinstance(own, Recipe):
+            return own
+        if callable(own):
+            return Recipe(own)
+        raise ConfigurationError(
+            f"strategy.name: `{name}` is a {type(own).__name__}; needed is a Strategy class, or a "
+            f"function that makes one"
+        )
+    if name not in STRATEGIES:
+        raise ConfigurationError(
+            f"strategy.name: unknown strategy `{name}`; {did_you_mean(name, STRATEGIES)}; your own "
+            f"is written `package.module:object`"
+        )
+    return STRATEGIES[name]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 from phylon.search.errors import ConfigurationError
 from phylon.search.evaluation import Evaluator
+from phylon.search.named import Spec, load
 from phylon.search.space import SearchSpace
 from phylon.trainables.image_task import digits, images
 from phylon.trainables.macro import macro_space
-from phylon.trainables.named import Spec, load
 from phylon.trainables.task import Task
 
 TASKS: Mapping[str, Callable[..., Task]] = {"digits": digits, "images": images}

@@ -23,7 +23,7 @@ class Training:
         ConfigurationError: A setting is no positive integer.
     """
 
-    epochs: int = 10
+    epochs: int = 5
     batch_size: int = 64
     checkpoint_every: int | None = None
 

@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return WRONG_USAGE
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; a study goes on with `phylon resume DIR`", err=True)
+        click.echo("interrupted; what has begun goes on with `phylon resume DIR`", err=True)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -77,7 +77,9 @@ class Training(Section):
 
     epochs: Count = Field(default=5, description="passes over the training data")
     batch_size: Count = Field(default=64, description="pictures per gradient step")
-    checkpoint_every: Count = Field(default=1, description="epochs between checkpoints")
+    checkpoint_every: Count | None = Field(
+        default=None, description="epochs between checkpoints; null: as often as ten seconds go by"
+    )
 
 
 class Final(Section):

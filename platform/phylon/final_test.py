@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
-
 from phylon import events
+from phylon.cluster.attempts import candidate_folder
 from phylon.cluster.executor import Executor
+from phylon.errors import EvaluationError
 from phylon.search.candidate import Candidate
-from phylon.search.evaluation import Context, Evaluator, Tester
+from phylon.search.evaluation import Context, Tester
 from phylon.state import StudyState
+from phylon.study import Study
 
 
-def test_winners(
-    evaluator: Evaluator, folder: Path, state: StudyState, executor: Executor
-) -> events.Tested | None:
+def test_winners(study: Study, state: StudyState, executor: Executor) -> events.Tested | None:
     """Test all trainings of the winning architecture; None if there is none, or no test split.
 
     Args:
-        evaluator: What trained them.
-        folder: The study's folder.
-        state: The study, with nothing left to run.
+        study: The study.
+        state: Its state, with nothing left to run.
         executor: Where to run the test.
+
+    Raises:
+        EvaluationError: The test raised. The study can be resumed, which tests again.
     """
+    evaluator: object = study.parts.evaluator
     winners = [record.candidate for record in state.winners()]
     if not winners or not isinstance(evaluator, Tester):
         return None
-    rows = executor.call(functools.partial(_test, evaluator, folder, winners))
+    contexts = [_context(study, candidate) for candidate in winners]
+    try:
+        rows = executor.call(lambda: list(map(evaluator.test, winners, contexts)))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise EvaluationError(
+            f"the test of candidate {winners[0].id}, the winner, failed: {reason}; mend the task's "
+            f"test and `phylon resume {study.folder}`: nothing is trained again"
+        ) from error
+    if not rows[0]:
+        return None
     metrics = {name: [row[name] for row in rows] for name in rows[0]}
     return events.Tested(candidate_ids=[winner.id for winner in winners], metrics=metrics)
 
 
-def _test(evaluator: Tester, folder: Path, candidates: list[Candidate]) -> list[dict[str, float]]:
-    return [
-        evaluator.test(c, Context(folder / "candidates" / str(c.id), report=lambda _: None))
-        for c in candidates
-    ]
+def _context(study: Study, candidate: Candidate) -> Context:
+    resources = study.config.resources
+    return Context(
+        candidate_folder(study.folder, candidate.id),
+        report=_ignore,
+        threads=max(1, int(resources.cpus)),
+        device="cuda" if resources.gpus else "cpu",
+    )
+
+
+def _ignore(_measurement: object) -> None:
+    """Take a measurement that a test has no use for."""

@@ -42,7 +42,7 @@ def overview(state: StudyState, folder: Path, status: str, *, rows: int = 10) ->
         if state.final_groups():
             parts.append(_final_table(state))
         parts.append(_verdict(state, best))
-    parts += [*_failures(state), _next_commands(folder, status)]
+    parts += [*_failures(state), _next_commands(state, folder, status)]
     return Group(*map(_spaced, parts))
 
 
@@ -184,7 +184,7 @@ def _failures(state: StudyState) -> Iterator[RenderableType]:
         yield Text("\n".join(["Failed candidates:", *lines]), style="yellow")
 
 
-def _next_commands(folder: Path, status: str) -> RenderableType:
+def _next_commands(state: StudyState, folder: Path, status: str) -> RenderableType:
     place = _typed(folder)
     commands = {
         f"phylon resume {place}": "go on with the search",
@@ -194,6 +194,8 @@ def _next_commands(folder: Path, status: str) -> RenderableType:
     }
     if status != "interrupted":
         del commands[f"phylon resume {place}"]
+    if state.created and state.created.config["tracking"]["uri"] == "none":
+        del commands[f"phylon ui {place}"]
     width = max(map(len, commands))
     lines = [
         Text.assemble("  ", (command.ljust(width), "cyan"), "  ", (meaning, "dim"))

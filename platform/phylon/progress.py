@@ -28,6 +28,7 @@ class Progress:
     Args:
         state: The study, kept up to date by the driver.
         totals: How many candidates each phase is to have.
+        slots: How many candidates run at the same time.
         notice: Returns something worth a line besides, such as how far MLflow lags; else nothing.
         console: Where to draw; standard error unless told.
     """
@@ -36,12 +37,14 @@ class Progress:
         self,
         state: StudyState,
         totals: Mapping[Phase, int],
+        slots: int,
         *,
         notice: Callable[[], str] = str,
         console: Console | None = None,
     ) -> None:
         self._state = state
         self._totals = totals
+        self._slots = slots
         self._notice = notice
         self._console = console or Console(stderr=True)
         self._live: Live | None = None
@@ -122,7 +125,8 @@ class Progress:
             self._best = record
 
     def _counts(self) -> str:
-        return f"{len(self._state.pending)} running, {self._state.failed} failed"
+        running = min(len(self._state.pending), self._slots)
+        return f"{running} running, {self._state.failed} failed"
 
     def _best_in_words(self) -> str:
         best = self._best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -40,6 +41,8 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
     has_more = has_more_to_do(study.state(), study.config)
     with ExitStack() as stack:
         if has_more:
+            if show_progress and not in_process:
+                print(f"Starting Ray for {study.folder} ...", file=sys.stderr, flush=True)
             executor = stack.enter_context(_executor(study, in_process=in_process))
         stack.enter_context(_held_folder(study))
         opened = stack.enter_context(open_journal(study))
@@ -53,7 +56,9 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
                 wake = tracker.wake
                 listeners.append(lambda _: wake())
             if show_progress:
-                listeners.append(stack.enter_context(_progress(study, state, tracker)))
+                listeners.append(
+                    stack.enter_context(_progress(study, state, executor.slots, tracker))
+                )
             driver = _driver(study, opened, listeners)
             with calling_on_signal(driver.stop):
                 executor.run(driver, evaluator)
@@ -124,19 +129,24 @@ def _keep(study: Study) -> int:
     return study.config.final.top if study.config.final else 1
 
 
-def _progress(study: Study, state: StudyState, tracker: Tracker | None) -> Progress:
+def _progress(study: Study, state: StudyState, slots: int, tracker: Tracker | None) -> Progress:
     final = study.config.final
     totals: dict[Phase, int] = {
         "search": study.config.budget.candidates,
         "final": final.top * final.seeds if final else 0,
     }
-    return Progress(state, totals, notice=lambda: f"MLflow {tracker.status}" if tracker else "")
+    return Progress(state, totals, slots, notice=lambda: _lag(tracker))
+
+
+def _lag(tracker: Tracker | None) -> str:
+    is_worth_a_line = tracker and tracker.status not in ("starting", "in step")
+    return f"MLflow is {tracker.status}" if tracker and is_worth_a_line else ""
 
 
 def _end(study: Study, driver: Driver, executor: Executor) -> None:
     """Test the winner and write down how the study ended."""
     if not driver.stopping and not driver.state.tested:
-        tested = test_winners(study.parts.evaluator, study.folder, driver.state, executor)
+        tested = test_winners(study, driver.state, executor)
         if tested:
             driver.record(tested)
     if driver.stopping:

@@ -8,13 +8,19 @@ import pytest
 from rich.console import Console
 
 from phylon import events, picture
+from phylon.config import StudyConfig
 from phylon.leaderboard import overview
 from phylon.progress import Progress, clock, shorten
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate
 from phylon.state import StudyState
 
-CONFIG = {"name": "s", "objectives": [{"metric": "val_accuracy", "direction": "maximize"}]}
+CONFIG = StudyConfig.build(
+    name="s",
+    task="digits",
+    objectives=[{"metric": "val_accuracy", "direction": "maximize"}],
+    budget={"candidates": 4},
+).to_json()
 CREATED = events.Created(uid="u", config=CONFIG, space={}, metrics=["val_accuracy"], time=1.0)
 OPENED = events.Opened(host="h", pid=1, versions={}, budget={"candidates": 4}, time=1.0)
 
@@ -58,7 +64,7 @@ def console(*, terminal: bool) -> Console:
 
 def follow(history: list[events.Event], target: Console, **options: Any) -> str:
     state = StudyState([CREATED, OPENED])
-    with Progress(state, {"search": 4, "final": 2}, console=target, **options) as progress:
+    with Progress(state, {"search": 4, "final": 2}, 4, console=target, **options) as progress:
         for event in history:
             state.apply(event)
             progress(event)
@@ -88,7 +94,7 @@ def test_without_a_terminal_there_is_a_line_per_phase_not_per_event() -> None:
 
 def test_a_resumed_study_shows_what_it_had() -> None:
     state = StudyState([CREATED, OPENED, *SEARCH])
-    line = Progress(state, {"search": 4, "final": 0}, console=console(terminal=False)).line()
+    line = Progress(state, {"search": 4, "final": 0}, 4, console=console(terminal=False)).line()
     assert line.startswith("search 3/4 done")
     assert "best val_accuracy 0.75 (candidate 1)" in line
     assert "ETA" not in line

@@ -50,7 +50,16 @@ def load(key: str, spec: Spec, known: Mapping[str, Callable[..., object]]) -> ob
     return _call(known[name], key, name, settings)
 
 
-def _imported(key: str, name: str, settings: Mapping[str, Any]) -> object:
+def import_object(key: str, name: str) -> object:
+    """Return what ``package.module:object`` names; the current directory is searched first.
+
+    Args:
+        key: The key of the study file that names it, for messages.
+        name: What is named.
+
+    Raises:
+        ConfigurationError: There is no such module or object, or importing it raised.
+    """
     module_name, _, attribute = name.partition(":")
     module = _module(key, module_name, name)
     if attribute not in vars(module):
@@ -59,6 +68,11 @@ def _imported(key: str, name: str, settings: Mapping[str, Any]) -> object:
             f"{key}: `{module_name}` has no `{attribute}`; {did_you_mean(attribute, public)}"
         )
     found: object = vars(module)[attribute]
+    return found
+
+
+def _imported(key: str, name: str, settings: Mapping[str, Any]) -> object:
+    found = import_object(key, name)
     if inspect.isclass(found) or inspect.isroutine(found):
         return _call(found, key, name, settings)
     if settings:

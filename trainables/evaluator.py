@@ -122,13 +122,16 @@ class LightningEvaluator:
         Raises:
             EvaluationError: The folder holds no weights of this candidate.
         """
-        module, network = self._module(candidate)
-        self._folder(candidate, folder).load_weights(module)
-        data = self._datamodule()
-        data.prepare_data()
-        data.setup("validate")
-        batch = next(iter(data.val_dataloader()))
-        batch = data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)
+        from phylon.trainables.lightning import quiet
+
+        with quiet():
+            module, network = self._module(candidate)
+            self._folder(candidate, folder).load_weights(module)
+            data = self._datamodule()
+            data.prepare_data()
+            data.setup("validate")
+            batch = next(iter(data.val_dataloader()))
+            batch = data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)
         inputs = batch[0] if isinstance(batch, list | tuple) else batch
         return network.cpu().eval(), inputs[:1]
 

@@ -68,7 +68,7 @@ def supervised(context: Context) -> Iterator[None]:
     torch.set_num_threads(context.threads)
     shortage = ""
     try:
-        with _quiet():
+        with quiet():
             yield
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):
@@ -91,7 +91,7 @@ def supervised(context: Context) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence what Lightning says about every run and nobody can act on."""
     levels = {name: logging.getLogger(name).level for name in TALKERS}
     for name in TALKERS:
@@ -101,6 +101,7 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", category=PossibleUserWarning)
             # Lightning 2.6 makes a torch class that torch 2.13 begins to retire.
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", ".*pin_memory.* no accelerator is found")
             yield
     finally:
         for name, level in levels.items():

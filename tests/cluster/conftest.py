@@ -10,7 +10,7 @@ import pytest
 import ray
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def ray_with_gpus() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="ray-") as scratch:
         ray.init(

@@ -319,6 +319,6 @@ def test_what_the_task_or_the_cluster_refuses_has_a_place_too(
     told = capsys.readouterr().err
     key = re.split("[.=]", override)[0]
     places = (f"error: --set {override}: {key}", rf"error: study\.yaml, line \d: {key}: ")
-    assert re.match("|".join(places), told)
+    assert re.search("|".join(places), told)
     assert complaint in told
     assert not (workshop / "studies" / "never").exists()

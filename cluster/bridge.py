@@ -51,6 +51,7 @@ class Bridge:
         self._mailbox = mailbox
         self._resources = resources
         self._running: dict[str, list[int]] = {}
+        self._started: set[str] = set()
         self._idle: deque[str] = deque()
         self._seconds: deque[float] = deque(maxlen=9)
 
@@ -72,26 +73,34 @@ class Bridge:
         """Return the config of a new trial, None for none now, or FINISHED."""
         if self.stopping or self._study.finished:
             return FINISHED
+        self._guard(self._serve_idle)
         candidate = self._guard(self._study.propose)
         if candidate is None:
-            return None
+            return FINISHED if self._study.finished else None
         self._running[trial_id] = [candidate.id]
+        self._guard(self._serve_idle)
         return {CANDIDATE: candidate.to_json()}
+
+    def start(self, trial_id: str) -> None:
+        """Note that a trial has a worker."""
+        self._started.add(trial_id)
 
     def take_news(self, trial_id: str, news: News, node: str) -> None:
         """Hand a trial's messages to the study, and idle trials their next candidates."""
         self._guard(lambda: self._take_news(trial_id, news, node))
 
-    def lose(self, trial_id: str, reason: str) -> None:
+    def lose(self, trial_id: str, error_file: str | None) -> None:
         """Tell the study that the trial's worker is gone, and never serve that trial again."""
         running = self._running.pop(trial_id, None)
+        self._started.discard(trial_id)
         if trial_id in self._idle:
             self._idle.remove(trial_id)
         if running and not self.stopping:
-            self._guard(lambda: self._study.lose(running[0], running[1:], reason))
+            self._guard(lambda: self._study.lose(running[0], running[1:], _why(error_file)))
             self._guard(self._serve_idle)
 
     def _take_news(self, trial_id: str, news: News, node: str) -> None:
+        self._started.add(trial_id)
         for candidate_id, message in news:
             if isinstance(message, Ended):
                 self._running[trial_id].remove(candidate_id)
@@ -112,10 +121,15 @@ class Bridge:
             self._study.fail(candidate_id, message.error, usage)
 
     def _serve_idle(self) -> None:
-        """Hand work to trials without any; end those that more trials should replace."""
+        """Hand work to trials without any; end those that should make room for others.
+
+        A trial that has a candidate but no worker yet may be waiting for the room of an idle one.
+        """
         while self._idle:
             candidates = self._next_candidates()
-            if not candidates and self._is_streaming and not self._study.finished:
+            all_started = self._running.keys() <= self._started
+            may_wait = self._is_streaming and all_started and not self._study.finished
+            if may_wait and not candidates:
                 return
             trial_id = self._idle.popleft()
             if candidates:
@@ -134,10 +148,12 @@ class Bridge:
         return list(itertools.islice(iter(self._study.propose, None), most))
 
     def _guard(self, call: Callable[[], T]) -> T | None:
+        if self.error:
+            return None
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - raised again when Tune has ended
-            self.error = self.error or error
+            self.error = error
             return None
 
 
@@ -174,6 +190,12 @@ class Listener(tune.Callback):
         self._bridge = bridge
 
     @override
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
+        self._bridge.start(trial.trial_id)
+
+    @override
     def on_trial_result(
         self,
         iteration: int,
@@ -189,12 +211,12 @@ class Listener(tune.Callback):
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
-        self._bridge.lose(trial.trial_id, _why(trial))
+        self._bridge.lose(trial.trial_id, trial.error_file)
 
 
-def _why(trial: Trial) -> str:
+def _why(error_file: str | None) -> str:
     """Return why a trial ended: what was raised outside the evaluation, or that its worker died."""
-    report = Path(trial.error_file).read_text() if trial.error_file else ""
+    report = Path(error_file).read_text() if error_file else ""
     was_raised = "creation task" in report or "RayTaskError" in report
     return report.strip().splitlines()[-1] if was_raised else "its worker died"
 

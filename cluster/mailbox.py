@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from phylon.search.candidate import Candidate
 
@@ -39,7 +40,12 @@ class _Mailbox:
 
 
 def start_mailbox() -> ray.actor.ActorHandle[Any]:
-    """Start a mailbox; it waits for many trials at once and needs no CPU of its own."""
-    mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, max_concurrency=10_000)
+    """Start a mailbox on the driver's node; it waits for many trials at once and needs no CPU."""
+    here = ray.get_runtime_context().get_node_id()
+    mailbox: Any = ray.remote(_Mailbox).options(
+        num_cpus=0,
+        max_concurrency=10_000,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
+    )
     handle: ray.actor.ActorHandle[Any] = mailbox.remote()
     return handle

@@ -9,10 +9,14 @@ from typing import TypeVar
 
 from phylon.cluster.attempts import candidate_folder, evaluate
 from phylon.cluster.executor import Driven, Usage
-from phylon.search.candidate import Candidate
+from phylon.search.candidate import Candidate, Measurement
 from phylon.search.evaluation import Context, Evaluator
 
 T = TypeVar("T")
+
+
+class _Abandoned(BaseException):
+    """Ends an evaluation from within a report, past all that the evaluation may catch."""
 
 
 class SerialExecutor:
@@ -29,8 +33,12 @@ class SerialExecutor:
 
     def run(self, study: Driven, evaluator: Evaluator) -> None:
         """Evaluate what `study` proposes until it is finished or stopping."""
-        while not study.stopping and (candidate := study.propose()):
-            self._evaluate(study, evaluator, candidate)
+        try:
+            while not study.stopping and (candidate := study.propose()):
+                self._evaluate(study, evaluator, candidate)
+        except _Abandoned as abandoned:
+            if abandoned.__cause__:
+                raise abandoned.__cause__ from None
 
     def call(self, function: Callable[[], T]) -> T:
         """Run one function and return its result."""
@@ -38,8 +46,16 @@ class SerialExecutor:
 
     def _evaluate(self, study: Driven, evaluator: Evaluator, candidate: Candidate) -> None:
         folder = candidate_folder(self._folder, candidate.id)
-        context = Context(folder, lambda measurement: study.observe(candidate.id, measurement))
-        ended = evaluate(evaluator, candidate, context)
+
+        def report(measurement: Measurement) -> None:
+            try:
+                study.observe(candidate.id, measurement)
+            except Exception as error:
+                raise _Abandoned from error
+            if study.stopping:
+                raise _Abandoned
+
+        ended = evaluate(evaluator, candidate, Context(folder, report))
         usage = Usage(ended.seconds, {"cpus": 1.0, "gpus": 0.0}, socket.gethostname())
         if ended.error is None:
             study.complete(candidate.id, usage)

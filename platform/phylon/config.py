@@ -173,6 +173,15 @@ class StudyConfig(Section):
     def _path_as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, Path) else value
 
+    @field_validator("storage")
+    @classmethod
+    def _folder_on_this_machine(cls, value: str) -> str:
+        if re.match(r"\w+://", value):
+            raise ValueError(
+                f"is {value!r}, but a study lives in a folder; mount it, and name the folder"
+            )
+        return value
+
     @field_validator("objectives")
     @classmethod
     def _distinct_metrics(cls, value: tuple[Objective, ...]) -> tuple[Objective, ...]:

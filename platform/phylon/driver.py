@@ -59,6 +59,7 @@ class Driver:
         self._order = order
         self._listeners = tuple(listeners)
         self._exhausted = False
+        self._final_started = False
         self._ready: deque[Candidate] = deque()
         self._last = {r.id: (r.step, r.metrics) for r in state.pending.values()}
         for event in held:
@@ -67,13 +68,13 @@ class Driver:
         self._release()
         ended = order.ended()
         self._ready = deque(r.candidate for r in state.pending.values() if r.id not in ended)
+        self._start_final_phase()
 
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to run, now or later."""
-        if self.state.pending or self._ready or self._may_search:
-            return False
-        return self._final_to_start is None
+        is_busy = self.state.pending or self._ready or self._may_search
+        return not is_busy and self._final_started
 
     @property
     def stopping(self) -> bool:
@@ -87,11 +88,6 @@ class Driver:
             return SPENT
         return EXHAUSTED if self._exhausted else OUT_OF_TIME
 
-    @property
-    def running(self) -> int:
-        """How many candidates are being evaluated."""
-        return len(self.state.pending) - len(self._ready) - len(self._order.ended())
-
     def propose(self) -> Candidate | None:
         """Return the next candidate to run, or None if there is none until another result."""
         self._propose_ahead()
@@ -101,9 +97,7 @@ class Driver:
             and self._order.may_propose(self._searched, self.state)
         ):
             self._ask()
-        is_searching = self._ready or self._may_search or self.state.pending
-        if not is_searching and (final := self._final_to_start):
-            self._start_final_phase(final)
+        self._start_final_phase()
         return self._ready.popleft() if self._ready else None
 
     def observe(self, candidate_id: int, measurement: Measurement) -> None:
@@ -197,19 +191,21 @@ class Driver:
         self._commit([events.Proposed(candidate=candidate)])
         self._ready.append(candidate)
 
-    @property
-    def _final_to_start(self) -> Final | None:
-        if self.state.completed and not self.state.proposed["final"]:
-            return self._config.final
-        return None
-
-    def _start_final_phase(self, final: Final) -> None:
+    def _start_final_phase(self) -> None:
+        """Propose the trainings of the final phase, or those of them that are missing."""
+        if self._final_started or self._ready or self._may_search or self.state.pending:
+            return
+        self._final_started = True
+        final = self._config.final
+        if final is None:
+            return
         best = self.state.ranking("search")[: final.top]
         repeated = [record for record in best for _ in range(final.seeds)]
-        first = len(self.state.records)
+        first = self._searched
         batch = [self._retraining(first + i, record, final) for i, record in enumerate(repeated)]
-        self._commit([events.Proposed(candidate=candidate) for candidate in batch])
-        self._ready.extend(batch)
+        missing = batch[self.state.proposed["final"] :]
+        self._commit([events.Proposed(candidate=candidate) for candidate in missing])
+        self._ready.extend(missing)
 
     def _retraining(self, candidate_id: int, record: Record, final: Final) -> Candidate:
         return Candidate(

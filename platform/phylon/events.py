@@ -74,6 +74,16 @@ class Created(Event):
     fingerprint: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
+    @classmethod
+    def restore(cls, fields: dict[str, Any]) -> Event:
+        """Build the event from its plain JSON fields."""
+        if fields["schema"] > SCHEMA:
+            raise JournalError(
+                f"the study was written in schema {fields['schema']}, but this version of phylon "
+                f"knows up to {SCHEMA}; open it with the version that wrote it, or a newer one"
+            )
+        return cls(**fields)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened(Event):
@@ -84,6 +94,8 @@ class Opened(Event):
         pid: Process id of the driver.
         versions: Versions of Python and of the packages that matter.
         budget: What this driver was asked to search: candidates and hours.
+        resources: What it gave each candidate.
+        tracking: Where it kept MLflow's runs.
         dropped_bytes: Length of a torn tail that an earlier driver left.
     """
 
@@ -91,6 +103,8 @@ class Opened(Event):
     pid: int
     versions: dict[str, str]
     budget: dict[str, Any]
+    resources: dict[str, Any] = field(default_factory=dict)
+    tracking: dict[str, Any] = field(default_factory=dict)
     dropped_bytes: int = 0
 
 

@@ -26,6 +26,10 @@ class CandidateFolders:
         self._keep = keep
         best = state.ranking("search")[:keep]
         self._kept = {record.id for record in best}
+        for record in state.records.values():
+            is_settled = record.candidate.phase == "search" and record.state != "pending"
+            if is_settled and record.id not in self._kept:
+                self._remove(record.id)
 
     def __call__(self, event: events.Event) -> None:
         """Remove a folder if this event made it useless."""

@@ -13,7 +13,6 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pyarrow import NativeFile, fs
@@ -163,7 +162,7 @@ class JournalWriter:
 
     def _append_local(self, data: bytes) -> None:
         if self._file is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
             self._file = os.open(self._next_segment(), flags, 0o644)
             _sync_folder(self._folder)
         end = os.lseek(self._file, 0, os.SEEK_END)
@@ -178,12 +177,16 @@ class JournalWriter:
 
     def _cut_tail(self, reader: JournalReader) -> None:
         path = f"{self._folder}/{reader.segment}"
-        torn = Path(f"{path}.torn-at-{reader.offset}")
-        torn.write_bytes(reader.tail)
-        os.truncate(path, reader.offset)
-        if reader.offset == 0:
-            Path(path).unlink()
-        _sync_folder(self._folder)
+        with self._filesystem.open_output_stream(f"{path}.torn-at-{reader.offset}") as aside:
+            aside.write(reader.tail)
+        if self._local:
+            os.truncate(path, reader.offset)
+            _sync_folder(self._folder)
+            return
+        with self._filesystem.open_input_file(path) as torn:
+            whole = torn.read(reader.offset)
+        with self._filesystem.open_output_stream(path) as mended:
+            mended.write(whole)
 
 
 def _lines(file: NativeFile) -> Iterator[bytes]:

@@ -12,6 +12,8 @@ from types import TracebackType
 
 from phylon.errors import StudyError
 
+LOCK = "driver.lock"
+
 
 class StudyLock:
     """Holds a study's folder for one driver, by a lock the kernel drops when the process ends.
@@ -21,7 +23,7 @@ class StudyLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "driver.lock"
+        self._path = folder / LOCK
         self._file: int | None = None
 
     def __enter__(self) -> StudyLock:
@@ -34,12 +36,8 @@ class StudyLock:
         try:
             _lock(handle)
         except BlockingIOError as error:
-            holder = os.read(handle, 1000).decode(errors="replace") or "an unknown process"
             os.close(handle)
-            raise StudyError(
-                f"study {self._path.parent} is being run by another driver ({holder}); stop that "
-                f"one or wait for it to end"
-            ) from error
+            raise held_by_another(self._path.parent) from error
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
         self._file = handle
@@ -67,9 +65,18 @@ def _lock(handle: int) -> None:
     return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def held_by_another(folder: Path) -> StudyError:
+    """Return the error to raise for a study that a living driver holds."""
+    holder = (folder / LOCK).read_text(errors="replace") or "an unknown process"
+    return StudyError(
+        f"study {folder} is being run by another driver ({holder}); stop that one or wait for it "
+        f"to end"
+    )
+
+
 def is_held(folder: Path) -> bool:
     """Return whether a living driver runs the study in `folder`."""
-    path = folder / "driver.lock"
+    path = folder / LOCK
     if not path.exists():
         return False
     handle = os.open(path, os.O_RDONLY)

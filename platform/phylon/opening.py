@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import uuid
@@ -25,6 +26,7 @@ from phylon.state import StudyState
 from phylon.study import JOURNAL, Study
 
 EARLY = "early"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class OpenStudy:
                 pid=os.getpid(),
                 versions=versions(),
                 budget=config.budget.model_dump(),
+                resources=config.resources.model_dump(),
+                tracking=config.tracking.model_dump(),
                 dropped_bytes=self.dropped_bytes,
             )
         )
@@ -79,6 +83,11 @@ def open_journal(study: Study) -> Iterator[OpenStudy]:
     reader = JournalReader(filesystem, str(study.folder / JOURNAL))
     strategy = new_strategy(study.config, study.parts)
     state = replay(_same_study(reader.read(), study), strategy)
+    if reader.tail:
+        log.warning(
+            "the journal of %s ends in half an event: its last %d bytes are put aside in %s",
+            study.folder, len(reader.tail), f"{JOURNAL}/{reader.segment}.torn-at-{reader.offset}",
+        )  # fmt: skip
     early = JournalReader(filesystem, str(study.folder / EARLY))
     held = list(early.read()) if study.config.order == "strict" else []
     with closing(_writer(filesystem, study.folder / JOURNAL, reader)) as writer:

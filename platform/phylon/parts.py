@@ -32,6 +32,11 @@ def assemble(
     Raises:
         ConfigurationError: A name is unknown, there is no space, or an objective is not reported.
     """
+    if task is None and config.task.name.startswith("__main__:"):
+        raise ConfigurationError(
+            f"task: the study `{config.name}` was begun in a script or notebook, with a task of "
+            f"its own; go on with it there, by Study(...).run(resume=True)"
+        )
     task = task or load_task({"name": config.task.name, **config.task.params})
     evaluator = _evaluator(task, config) if isinstance(task, Task) else task
     space = space or _space(config, task)

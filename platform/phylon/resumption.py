@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from phylon.config import StudyConfig
 from phylon.driver import EXHAUSTED
-from phylon.errors import StudyError
+from phylon.errors import ConfigurationError, StudyError
 from phylon.events import Created, Finished
+from phylon.lock import LOCK, held_by_another, is_held
 from phylon.search.space import SearchSpace
 from phylon.state import StudyState
 
-_BEFORE_THE_FIRST_EVENT = {"driver.lock", "journal", "early"}
+_BEFORE_THE_FIRST_EVENT = {LOCK, "journal", "early"}
 _MAY_CHANGE = {"name", "budget", "resources", "storage", "tracking"}
+
+
+def check_storage(folder: Path) -> None:
+    """Refuse a folder that a living driver holds, or that cannot be written.
+
+    Raises:
+        StudyError: Another driver runs the study.
+        ConfigurationError: The folder, or where it is to be made, is not writable.
+    """
+    if is_held(folder):
+        raise held_by_another(folder)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigurationError(f"storage: {there} is no folder that can be written; name another")
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:
@@ -23,13 +39,13 @@ def check_folder(folder: Path, *, resume: bool) -> None:
     """
     if not folder.exists():
         return
-    if any(folder.glob("journal/*.jsonl")):
+    if any(segment.stat().st_size for segment in folder.glob("journal/*.jsonl")):
         if not resume:
             raise StudyError(
                 f"the study {folder} exists; go on with it by `phylon resume {folder}` "
                 f"(or `phylon run ... --resume`), or choose another name"
             )
-    elif not folder.is_dir() or {path.name for path in folder.iterdir()} - _BEFORE_THE_FIRST_EVENT:
+    elif {path.name for path in folder.iterdir()} - _BEFORE_THE_FIRST_EVENT:
         raise StudyError(
             f"{folder} exists and is no study; choose another name or storage, or move it away"
         )
@@ -63,14 +79,16 @@ def has_more_to_do(state: StudyState, config: StudyConfig) -> bool:
     Raises:
         StudyError: More candidates are asked of a study whose final phase has begun.
     """
-    asked, before = config.budget.candidates, state.budget.get("candidates")
-    if state.proposed["final"] and before and asked > before:
+    asked, hours = config.budget.candidates, config.budget.hours
+    before = state.opened.budget["candidates"] if state.opened else asked
+    if state.proposed["final"] and asked > before:
         raise StudyError(
-            f"study `{config.name}` began its final phase after {before:g} candidates, so it "
+            f"study `{config.name}` began its final phase after {before} candidates, so it "
             f"cannot search for {asked}; begin a study of another name"
         )
     if not isinstance(state.ending, Finished):
         return True
     if state.proposed["final"] or state.ending.reason == EXHAUSTED:
         return False
-    return asked > state.proposed["search"]
+    has_time = hours is None or state.seconds < hours * 3600
+    return asked > state.proposed["search"] and has_time

@@ -15,13 +15,13 @@ from phylon.cluster.executor import Executor
 from phylon.cluster.serial import SerialExecutor
 from phylon.cluster.tune_executor import TuneExecutor
 from phylon.driver import Driver, Listener
-from phylon.errors import JournalError
+from phylon.errors import ConfigurationError, StudyError
 from phylon.final_test import test_winners
 from phylon.folders import CandidateFolders
 from phylon.lock import StudyLock
 from phylon.opening import OpenStudy, open_journal
 from phylon.progress import Progress
-from phylon.resumption import check_folder, has_more_to_do
+from phylon.resumption import check_folder, check_storage, has_more_to_do
 from phylon.search.candidate import Phase
 from phylon.search.evaluation import NetworkKeeper
 from phylon.signals import calling_on_signal
@@ -37,6 +37,7 @@ PATIENCE_WHEN_STOPPED_S = 2.0
 def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bool) -> StudyState:
     """Run a study to its end or until it is stopped; see `Study.run`."""
     evaluator = study.parts.evaluator
+    check_storage(study.folder)
     check_folder(study.folder, resume=resume)
     has_more = has_more_to_do(study.state(), study.config)
     with ExitStack() as stack:
@@ -45,6 +46,7 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
                 print(f"Starting Ray for {study.folder} ...", file=sys.stderr, flush=True)
             executor = stack.enter_context(_executor(study, in_process=in_process))
         stack.enter_context(_held_folder(study))
+        check_folder(study.folder, resume=resume)
         opened = stack.enter_context(open_journal(study))
         state = opened.state
         if has_more:
@@ -106,9 +108,8 @@ def _held_folder(study: Study) -> Iterator[None]:
             study.folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(StudyLock(study.folder))
         except OSError as error:
-            raise JournalError(
-                f"storage: {study.folder} cannot be written: {error.strerror}; make it writable or "
-                f"name another one (`--set storage=FOLDER`)"
+            raise ConfigurationError(
+                f"storage: {study.folder} cannot be made: {error.strerror}; name another one"
             ) from error
         yield
 
@@ -145,6 +146,10 @@ def _lag(tracker: Tracker | None) -> str:
 
 def _end(study: Study, driver: Driver, executor: Executor) -> None:
     """Test the winner and write down how the study ended."""
+    if not driver.stopping and not driver.finished:
+        raise StudyError(
+            f"Ray Tune ended before the study did; `phylon resume {study.folder}` goes on with it"
+        )
     if not driver.stopping and not driver.state.tested:
         tested = test_winners(study, driver.state, executor)
         if tested:

@@ -65,9 +65,9 @@ class StudyState:
         self.proposed: Counter[str] = Counter()
         self.completed = 0
         self.failed = 0
-        self.tested: events.Tested | None = None
+        self._tested: events.Tested | None = None
         self.ending: events.Finished | events.Interrupted | None = None
-        self.budget: dict[str, int | float | None] = {}
+        self.opened: events.Opened | None = None
         self.seconds = 0.0
         self._opened_at = 0.0
         self._seconds_before = 0.0
@@ -117,6 +117,13 @@ class StudyState:
             return [best] if best else []
         return sorted(self.final_groups()[best.candidate.parents[0]], key=lambda r: r.id)
 
+    @property
+    def tested(self) -> events.Tested | None:
+        """What the test of the winner gave; None if the present winner was not tested."""
+        if self._tested and self._tested.candidate_ids == [r.id for r in self.winners()]:
+            return self._tested
+        return None
+
     def _mean_losses(self, group: Sequence[Record]) -> tuple[float, ...]:
         rows = [losses(self.objectives, record.metrics) for record in group]
         return tuple(sum(column) / len(rows) for column in zip(*rows, strict=True))
@@ -127,7 +134,7 @@ class StudyState:
 
     def _on_opened(self, event: events.Opened) -> None:
         self._seconds_before, self._opened_at = self.seconds, event.time
-        self.budget = event.budget
+        self.opened = event
         self.ending = None
 
     def _on_proposed(self, event: events.Proposed) -> None:
@@ -160,7 +167,7 @@ class StudyState:
         self.records[event.candidate_id].lost += 1
 
     def _on_tested(self, event: events.Tested) -> None:
-        self.tested = event
+        self._tested = event
 
     def _on_ending(self, event: events.Finished | events.Interrupted) -> None:
         self.ending = event

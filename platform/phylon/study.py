@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Status = Literal["running", "finished", "interrupted"]
 JOURNAL = "journal"
+_OWN_SPACE = f"{SearchSpace.__module__}:{SearchSpace.__qualname__}"
 
 
 class Study:
@@ -75,11 +76,13 @@ class Study:
         state = read_state(path)
         if state.created is None:
             raise StudyError(
-                f"{path} is no study: it has no journal. `phylon list {path.parent}` shows the "
-                f"studies there; `phylon run STUDY.yaml` begins one"
+                f"{path} is no study: it has no journal; `phylon list ROOT` shows the studies of a "
+                f"folder, `phylon run STUDY.yaml` begins one"
             )
-        fields = {**state.created.config, "budget": state.budget or state.created.config["budget"]}
-        study = cls.from_config(StudyConfig.from_json({**fields, "storage": str(path.parent)}))
+        fields = {**state.created.config, **_latest_settings(state), "storage": str(path.parent)}
+        study = cls.from_config(StudyConfig.from_json(fields))
+        if study.config.space and study.config.space.name == _OWN_SPACE:
+            study._space = SearchSpace.from_json(state.created.space)
         if study.folder != path:
             raise StudyError(
                 f"{path} holds the study `{study.config.name}`: rename the folder to that name"
@@ -123,11 +126,16 @@ class Study:
         """Return all candidates and how far the study is, read from its journal."""
         return read_state(self.folder)
 
-    def status(self) -> Status:
-        """Return whether a driver runs the study, or it is at its end, or neither."""
+    def status(self, state: StudyState | None = None) -> Status:
+        """Return whether a driver runs the study, or it is at its end, or neither.
+
+        Args:
+            state: The study's state, if it was just read.
+        """
         if is_held(self.folder):
             return "running"
-        return "finished" if isinstance(self.state().ending, Finished) else "interrupted"
+        ending = (state or self.state()).ending
+        return "finished" if isinstance(ending, Finished) else "interrupted"
 
     def run_ids(self) -> dict[int, str]:
         """Return the MLflow run of each candidate that has one."""
@@ -139,6 +147,15 @@ class Study:
 def read_state(folder: Path) -> StudyState:
     """Return the state of the study in a folder; one without `created` if there is none."""
     return StudyState(JournalReader(fs.LocalFileSystem(), str(folder / JOURNAL)).read())
+
+
+def _latest_settings(state: StudyState) -> dict[str, Any]:
+    """Return the settings that may change from driver to driver, as the last one had them."""
+    opened = state.opened
+    if opened is None:
+        return {}
+    settings = {key: getattr(opened, key) for key in ("budget", "resources", "tracking")}
+    return {key: value for key, value in settings.items() if value}
 
 
 def import_name(thing: object) -> str:

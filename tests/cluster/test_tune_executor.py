@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import ray
 from pyarrow import fs
 
 from phylon import events
@@ -15,7 +16,7 @@ from phylon.config import StudyConfig
 from phylon.driver import Driver, Listener
 from phylon.errors import ConfigurationError, JournalError
 from phylon.journal import JournalWriter
-from phylon.order import FreeOrder
+from phylon.order import FreeOrder, StrictOrder
 from phylon.search import Evaluator, Float, SearchSpace, make_strategy
 from phylon.state import StudyState
 from tests.cluster.evaluators import Deadly, Diary, Faulty, Heavy, Unloadable
@@ -26,7 +27,16 @@ SPACE = SearchSpace(x=Float(0.0, 1.0))
 HALF_GPU = {"cpus": 0.5, "gpus": 0.5}
 
 
-def new_driver(folder: Path, candidates: int, listener: Listener | None = None) -> Driver:
+class Greedy:
+    """Somebody else's actor."""
+
+    def hold(self) -> None:
+        """Return once the actor has its CPUs."""
+
+
+def new_driver(
+    folder: Path, candidates: int, listener: Listener | None = None, window: int | None = None
+) -> Driver:
     config = StudyConfig.build(
         name="s",
         task="t:t",
@@ -39,12 +49,15 @@ def new_driver(folder: Path, candidates: int, listener: Listener | None = None) 
         space=SPACE.to_json(),
         metrics=["y"],
     )
+    state = StudyState([created])
+    local = fs.LocalFileSystem()
+    early = JournalWriter(local, str(folder / "early"))
     return Driver(
         config,
         make_strategy("random", SPACE),
-        JournalWriter(fs.LocalFileSystem(), str(folder / "journal")),
-        StudyState([created]),
-        order=FreeOrder(),
+        JournalWriter(local, str(folder / "journal")),
+        state,
+        order=StrictOrder(window, early, state) if window else FreeOrder(),
         listeners=[listener] if listener else [],
     )
 
@@ -151,6 +164,20 @@ def test_a_storage_that_fails_ends_the_run_with_its_error(tmp_path: Path) -> Non
     assert driver.state.completed < 50
 
 
+@pytest.mark.parametrize("window", [None, 2], ids=["free", "strict"])
+def test_a_cluster_that_others_use_too_only_slows_the_study(
+    tmp_path: Path, window: int | None
+) -> None:
+    greedy = ray.remote(num_cpus=3)(Greedy).remote()
+    ray.get(greedy.hold.remote())
+    driver = new_driver(tmp_path, 8, window=window)
+    executor = TuneExecutor(tmp_path, {"cpus": 1.0, "gpus": 0.0})
+    assert executor.slots == 4
+    executor.run(driver, Diary(tmp_path / "diary", seconds=0.1))
+    ray.kill(greedy)
+    assert driver.state.completed == 8
+
+
 def test_nothing_of_tune_is_left_behind(tmp_path: Path) -> None:
     run(tmp_path, Diary(tmp_path / "diary"), 2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["diary", "journal"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["diary", "early", "journal"]

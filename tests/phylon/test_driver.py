@@ -18,7 +18,7 @@ from phylon import events
 from phylon.cluster.executor import Usage
 from phylon.config import StudyConfig
 from phylon.driver import Driver, replay
-from phylon.journal import JournalReader, JournalWriter
+from phylon.journal import JournalReader, JournalWriter, encode_line
 from phylon.order import FreeOrder, Order, StrictOrder
 from phylon.search import Choice, Float, SearchSpace, make_strategy
 from phylon.search.candidate import Candidate, Measurement
@@ -44,6 +44,17 @@ def plan(candidates: int, seed: int, final: dict[str, int] | None = None) -> Stu
         seed=seed,
         final=final,
     )
+
+
+def tear(folder: Path, random: Random) -> None:
+    """Leave what a driver leaves that dies while it writes: half an event, or an empty segment."""
+    segments = sorted((folder / "journal").glob("*.jsonl"))
+    if segments and segments[-1].stat().st_size:
+        fresh = segments[0].with_name(f"{len(journal(folder)):012d}.jsonl")
+        half = encode_line(events.Lost(candidate_id=0, reason="never said"))[:20]
+        victim, content = random.choice([(segments[-1], half), (fresh, half), (fresh, b"")])
+        with victim.open("ab") as file:
+            file.write(content)
 
 
 @contextmanager
@@ -148,6 +159,7 @@ def test_a_driver_that_dies_at_any_event_loses_nothing_and_repeats_nothing(
     with tempfile.TemporaryDirectory() as scratch:
         folder, config = Path(scratch), plan(15, seed=1, final=FINAL)
         for limit in [*(random.randint(1, 25) for _ in range(8)), 10_000]:
+            tear(folder, random)
             before = set(ended(journal(folder))) | set(ended(_early(folder)))
             with opened(folder, config, window=window) as driver:
                 crew = Slots(driver, slots, random, fails=0.2)
@@ -159,7 +171,8 @@ def test_a_driver_that_dies_at_any_event_loses_nothing_and_repeats_nothing(
             (e.candidate_id, e.measurement.step) for e in history if isinstance(e, events.Reported)
         ]
         assert len(steps) == len(set(steps))
-        assert {*ended(history)} == {*StudyState(history).records}
+        assert sorted(ended(history)) == list(range(len(StudyState(history).records)))
+        assert len(ended(history)) in (19, 15 + 2 * StudyState(history).completed)
 
 
 def _early(folder: Path) -> list[events.Event]:
@@ -209,6 +222,21 @@ def test_a_strict_proposal_sees_exactly_the_results_before_its_window(tmp_path: 
             told += 1
         if isinstance(event, events.Proposed):
             assert told == max(0, event.candidate.id - window)
+
+
+def test_a_final_phase_that_was_torn_at_its_beginning_is_completed(tmp_path: Path) -> None:
+    with opened(tmp_path, plan(3, seed=0, final=FINAL)) as driver:
+        crew = Slots(driver, 1, Random(0))
+        while not driver.state.proposed["final"]:
+            crew.step()
+    (segment,) = (tmp_path / "journal").glob("*.jsonl")
+    lines = segment.read_bytes().splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if b'"phase":"final"' in line)
+    segment.write_bytes(b"".join(lines[: first + 1]) + lines[first + 1][:-9])
+    with opened(tmp_path, plan(3, seed=0, final=FINAL)) as driver:
+        Slots(driver, 1, Random(0)).run()
+        assert driver.finished
+    assert sorted(ended(journal(tmp_path))) == list(range(7))
 
 
 def test_a_candidate_whose_worker_dies_three_times_fails_and_the_study_goes_on(

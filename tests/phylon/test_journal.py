@@ -113,6 +113,14 @@ def test_a_damaged_middle_is_refused_with_its_place_and_left_alone(data: st.Data
         assert segment.read_bytes() == content
 
 
+def test_a_writer_that_died_before_its_first_byte_is_in_nobodys_way(tmp_path: Path) -> None:
+    events = some_events(3)
+    write(tmp_path, events[:2])
+    (tmp_path / "000000000002.jsonl").touch()
+    write(tmp_path, events[2:])
+    assert read(tmp_path) == events
+
+
 def test_a_missing_segment_is_refused(tmp_path: Path) -> None:
     events = some_events(4)
     write(tmp_path, events[:2])

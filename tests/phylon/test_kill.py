@@ -22,6 +22,7 @@ from phylon.journal import JournalReader
 
 PHYLON = Path(sys.executable).parent / "phylon"
 CANDIDATES = 60
+FINAL = 4
 TASK = """
 import time
 from pathlib import Path
@@ -47,6 +48,7 @@ strategy: {{name: regularized_evolution, population: 8, sample: 3}}
 objectives: [{{metric: y, direction: maximize}}]
 budget: {{candidates: {CANDIDATES}}}
 resources: {{cpus: {(os.cpu_count() or 1) / 4}}}
+final: {{top: 2, epochs: 1, seeds: 2}}
 storage: studies
 """
 
@@ -108,9 +110,11 @@ def ask(*arguments: str) -> str:
 def check_whole(folder: Path) -> None:
     shown = json.loads(ask("show", str(folder), "--json"))
     assert shown["state"] == "finished"
-    assert shown["candidates"] == {"completed": CANDIDATES, "failed": 0, "pending": 0}
+    assert shown["candidates"] == {"completed": CANDIDATES + FINAL, "failed": 0, "pending": 0}
     rows = json.loads(ask("lineage", str(folder), "--json"))
-    assert [row["id"] for row in rows] == list(range(CANDIDATES))
+    searched = [row["id"] for row in rows if row["phase"] == "search"]
+    assert searched == list(range(CANDIDATES))
+    assert len(rows) == CANDIDATES + FINAL
     check_mlflow(folder, {row["id"]: row["mlflow_run_id"] for row in rows})
 
 
@@ -124,20 +128,26 @@ def check_mlflow(folder: Path, run_ids: dict[int, str]) -> None:
     assert parents[0].info.status == "FINISHED"
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
     assert {int(r.data.tags["phylon.id"]): r.info.run_id for r in children} == run_ids
-    assert len(children) == CANDIDATES
+    assert len(children) == CANDIDATES + FINAL
     assert {run.info.status for run in children} == {"FINISHED"}
     for run in children:
         history = client.get_metric_history(run.info.run_id, "y")
         assert [point.step for point in history] == [1, 2]
 
 
+SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
 @pytest.mark.parametrize(
-    "kills", [5, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+    ("kills", "order"),
+    [(5, "free"), pytest.param(20, "free", marks=SLOW), pytest.param(10, "strict", marks=SLOW)],
 )
-def test_a_study_survives_kill_9_at_random_moments(folder: Path, kills: int) -> None:
+def test_a_study_survives_kill_9_at_random_moments(folder: Path, kills: int, order: str) -> None:
+    with Path("study.yaml").open("a") as study:
+        study.write(f"order: {order}\n")
     rng = random.Random(kills)
     mark = uuid.uuid4().hex
-    for moment in sorted(rng.sample(range(CANDIDATES - 2), kills)):
+    for moment in sorted(rng.sample(range(CANDIDATES + FINAL - 1), kills)):
         before, runs_before = completed(folder), trained()
         run_and_kill(folder, moment, rng.random() * 0.4, mark)
         runs_after = trained()

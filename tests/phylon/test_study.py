@@ -123,6 +123,35 @@ def test_a_bigger_budget_goes_on_where_the_smaller_one_ended(
     ]
 
 
+def test_a_new_winner_is_tested_and_an_old_test_is_not_shown_for_it(
+    new_study: Callable[..., Study],
+) -> None:
+    first = run(new_study(budget={"candidates": 3}))
+    tested = first.tested.candidate_ids
+    state = run(new_study(budget={"candidates": 30}), resume=True)
+    assert state.best.id not in tested
+    assert state.tested.candidate_ids == [state.best.id]
+
+
+def test_a_study_made_in_python_goes_on_from_its_folder(new_study: Callable[..., Study]) -> None:
+    study = new_study(budget={"candidates": 3})
+    run(study)
+    assert run(new_study(budget={"candidates": 5}, resources={"cpus": 0.5}), resume=True)
+    reopened = Study.open(study.folder)
+    assert reopened.config.budget.candidates == 5
+    assert reopened.config.resources.cpus == 0.5
+    assert reopened.parts.space == SPACE
+
+
+def test_a_study_out_of_hours_stays_finished(new_study: Callable[..., Study]) -> None:
+    study = new_study(budget={"candidates": 10**6, "hours": 1e-5})
+    state = run(study)
+    assert state.ending.reason == "the hours are spent"
+    before = journal(study)
+    run(new_study(budget={"candidates": 10**6, "hours": 1e-5}), resume=True)
+    assert journal(study) == before
+
+
 def test_a_finished_study_is_not_run_again(new_study: Callable[..., Study]) -> None:
     study = new_study()
     run(study)
@@ -184,7 +213,9 @@ def test_a_study_that_another_driver_holds_is_refused(new_study: Callable[..., S
     assert run(new_study(budget={"candidates": 4}), resume=True).completed == 4
 
 
-def test_a_torn_journal_opens_and_says_what_it_dropped(new_study: Callable[..., Study]) -> None:
+def test_a_torn_journal_opens_and_says_what_it_dropped(
+    new_study: Callable[..., Study], caplog: pytest.LogCaptureFixture
+) -> None:
     study = new_study(budget={"candidates": 4})
     run(study)
     (segment,) = (study.folder / "journal").glob("*.jsonl")
@@ -193,6 +224,7 @@ def test_a_torn_journal_opens_and_says_what_it_dropped(new_study: Callable[..., 
     segment.write_bytes(b"".join(lines[:-4]) + lines[-4][:-7])
     state = run(new_study(budget={"candidates": 4}), resume=True)
     assert state.completed == 4
+    assert "ends in half an event" in caplog.text
     opened = [event for event in journal(study) if isinstance(event, Opened)]
     assert opened[-1].dropped_bytes == len(lines[-4]) - 7
 
@@ -213,7 +245,7 @@ def test_a_storage_that_cannot_be_written_is_named(
     new_study: Callable[..., Study], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(JournalError, match=r"storage: .* cannot be written.*--set storage=FOLDER"):
+    with pytest.raises(ConfigurationError, match=r"storage: .* is no folder that can be written"):
         run(new_study(storage=str(tmp_path / "file" / "studies")))
 
 

@@ -63,12 +63,25 @@ def import_object(key: str, name: str) -> object:
     module_name, _, attribute = name.partition(":")
     module = _module(key, module_name, name)
     if attribute not in vars(module):
-        public = [word for word in vars(module) if not word.startswith("_")]
-        raise ConfigurationError(
-            f"{key}: `{module_name}` has no `{attribute}`; {did_you_mean(attribute, public)}"
-        )
+        own = [word for word, value in vars(module).items() if _is_own(word, value, module)]
+        hint = did_you_mean(attribute, own) if own else "nothing is defined there"
+        raise ConfigurationError(f"{key}: `{module_name}` has no `{attribute}`; {hint}")
     found: object = vars(module)[attribute]
     return found
+
+
+def _is_own(word: str, value: object, module: ModuleType) -> bool:
+    """Whether a public name of a module is what its author wrote there, as far as can be told.
+
+    Classes and functions know where they are from; other objects count unless they are of a type
+    of Python's own, such as modules and plain constants.
+    """
+    if word.startswith("_"):
+        return False
+    if f"{getattr(value, '__module__', '')}.".startswith(f"{module.__name__}."):
+        return True
+    origin = type(value).__module__.partition(".")[0]
+    return not inspect.isclass(value) and origin not in sys.stdlib_module_names
 
 
 def _imported(key: str, name: str, settings: Mapping[str, Any]) -> object:

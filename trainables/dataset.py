@@ -112,8 +112,8 @@ class ImageDataset:
         broken = np.flatnonzero(~np.isfinite(self.images).all(axis=(1, 2, 3)))
         if len(broken):
             raise ConfigurationError(
-                f"{self.source}: {len(broken)} pictures hold NaN or infinity, the first at index "
-                f"{broken[0]}; repair or remove them"
+                f"{self.source}: NaN or infinity in {len(broken)} of {len(self.images)} pictures, "
+                f"the first at index {broken[0]}; repair or remove them"
             )
 
     def _check_classes(self) -> None:
@@ -134,8 +134,8 @@ class ImageDataset:
         ]
         if small:
             raise ConfigurationError(
-                f"{self.source}: {len(small)} classes have too few pictures: {some(small)}; each "
-                f"needs at least {needed} ({splits}): add pictures or remove the class"
+                f"{self.source}: too few pictures of {some(small)}; each class needs at least "
+                f"{needed} ({splits}): add pictures or remove the class"
             )
 
 

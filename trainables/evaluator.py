@@ -33,7 +33,8 @@ class LightningEvaluator:
         seed: The study's; it fixes the split of the data.
 
     Raises:
-        ConfigurationError: The task names no metrics, or ones that are counted anyway.
+        ConfigurationError: The task names no metrics, or ones that are counted anyway, or cannot be
+            trained in batches this small.
     """
 
     def __init__(self, task: Task, training: Training | None = None, seed: int = 0) -> None:
@@ -48,8 +49,14 @@ class LightningEvaluator:
             raise ConfigurationError(
                 f"{own}.metrics names {', '.join(twice)}, which phylon counts itself; leave it out"
             )
+        training = training or Training()
+        if training.batch_size < task.smallest_batch:
+            raise ConfigurationError(
+                f"training.batch_size: {training.batch_size} is too small for {own}, whose "
+                f"networks need at least {task.smallest_batch} samples per step"
+            )
         self.task = task
-        self.training = training or Training()
+        self.training = training
         self.seed = seed
         self._data: LightningDataModule | None = None
 

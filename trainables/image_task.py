@@ -32,6 +32,7 @@ class ImageTask(Task):
     """
 
     metrics = ("val_accuracy", "val_loss", "train_loss")
+    smallest_batch = 2  # of one picture, batch norm has no deviation
 
     def __init__(self, dataset: ImageDataset, space: SearchSpace | None = None) -> None:
         self.dataset = dataset

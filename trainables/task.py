@@ -34,10 +34,12 @@ class Task(ABC):
     Attributes:
         metrics: Names that the module logs in validation; objectives choose among them.
         space: The space to search when the study names none.
+        smallest_batch: The least batch size that its networks can be trained with.
     """
 
     metrics: tuple[str, ...] = ()
     space: SearchSpace | None = None
+    smallest_batch: int = 1
 
     @abstractmethod
     def build(self, architecture: Architecture) -> nn.Module:

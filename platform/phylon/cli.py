@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from phylon.streams import forgiving_output
 
 if TYPE_CHECKING:
     from phylon.state import StudyState
@@ -83,12 +83,13 @@ def show(folder: Path, as_json: bool) -> None:
     from phylon.study import Study
 
     study = Study.open(folder)
+    state = study.state()
     if as_json:
         from phylon.summary import summarize
 
-        _print_json(summarize(study.state(), study.folder, study.status()))
+        _print_json(summarize(state, study.folder, study.status(state)))
     else:
-        _show(study, study.state())
+        _show(study, state)
 
 
 @cli.command()
@@ -167,7 +168,12 @@ def init(file: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code, the same whether or not anybody reads on."""
+    with forgiving_output():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     settings = _Settings()
     try:
         code = cli.main(arguments, prog_name="phylon", standalone_mode=False, obj=settings)
@@ -177,9 +183,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; what has begun goes on with `phylon resume DIR`", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINISHED
     except Exception as error:
         if settings.debug:
             raise
@@ -220,7 +223,7 @@ def _show(study: Study, state: StudyState) -> None:
 
     from phylon.leaderboard import overview
 
-    Console().print(overview(state, study.folder, study.status()))
+    Console().print(overview(state, study.folder, study.status(state)))
 
 
 def _print_json(data: object) -> None:

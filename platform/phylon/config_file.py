@@ -161,11 +161,11 @@ class _Source:
             problem = getattr(error, "problem", None) or error
             reason = f"the value is not valid YAML: {problem}; put it in quotes"
             raise ConfigurationError(f"{place}: {reason}") from None
-        key = _assign(data, parts, parsed, place)
-        stale = [old for old in self._places if old[: len(key)] == key]
-        for old in stale:
-            del self._places[old]
-        self._places[key] = place
+        for key in _assign(data, parts, parsed, place):
+            stale = [old for old in self._places if old[: len(key)] == key]
+            for old in stale:
+                del self._places[old]
+            self._places[key] = place
 
     def _nearest(self, key: Key) -> Key:
         while key not in self._places:
@@ -201,18 +201,21 @@ def _text(node: yaml.Node) -> str:
     return str(node.value) if isinstance(node, yaml.ScalarNode) else "?"
 
 
-def _assign(data: dict[str, Any], parts: list[str], value: object, place: str) -> Key:
-    """Put a value where the parts lead, making mappings on the way, and return the way."""
+def _assign(data: dict[str, Any], parts: list[str], value: object, place: str) -> list[Key]:
+    """Put a value where the parts lead, and return the keys of all that was made on the way."""
     container: Any = data
     key: Key = ()
+    made: list[Key] = []
     for part, following in zip(parts, [*parts[1:], None], strict=True):
         step = _step(container, part, key, place)
         key = (*key, step)
+        if following is None or _is_new(container, step) or container[step] is None:
+            made.append(key)
         if following is None:
             _put(container, step, value)
         else:
             container = _descend(container, key, following, place)
-    return key
+    return made
 
 
 def _step(container: object, part: str, key: Key, place: str) -> str | int:
@@ -226,6 +229,10 @@ def _step(container: object, part: str, key: Key, place: str) -> str | int:
     raise ConfigurationError(f"{place}: {reason}; {cure}")
 
 
+def _is_new(container: Any, step: str | int) -> bool:  # noqa: ANN401
+    return step not in container if isinstance(step, str) else step == len(container)
+
+
 def _put(container: Any, step: str | int, value: object) -> None:  # noqa: ANN401
     if isinstance(step, int) and step == len(container):
         container.append(value)
@@ -235,8 +242,7 @@ def _put(container: Any, step: str | int, value: object) -> None:  # noqa: ANN40
 
 def _descend(container: Any, key: Key, following: str, place: str) -> Any:  # noqa: ANN401
     step = key[-1]
-    is_new = step not in container if isinstance(step, str) else step == len(container)
-    inner = _default(key) if is_new else container[step]
+    inner = _default(key) if _is_new(container, step) else container[step]
     if inner is None:
         inner = [] if following.isdecimal() else {}
     elif isinstance(inner, str) and key[0] in _COMPONENTS and len(key) == 1:

@@ -188,9 +188,9 @@ def _next_commands(state: StudyState, folder: Path, status: str) -> RenderableTy
     place = _typed(folder)
     commands = {
         f"phylon resume {place}": "go on with the search",
-        f"phylon ui {place}": "all runs in the browser",
+        f"phylon ui {place}": "all runs, in MLflow",
         f"phylon show {place}": "this picture again",
-        f"phylon lineage {place} --export lineage.parquet": "the family, as a table",
+        f"phylon lineage {place} --export lineage.parquet": "the family tree",
     }
     if status != "interrupted":
         del commands[f"phylon resume {place}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -15,6 +16,7 @@ from rich.text import Text
 from phylon import events
 from phylon.search.candidate import Phase
 from phylon.state import Record, StudyState
+from phylon.streams import forgiving
 
 _LINE_EVERY_S = 10.0
 
@@ -23,7 +25,8 @@ class Progress:
     """Shows a study's progress; call it with each event once the event is in `state`.
 
     A call costs microseconds. A terminal is drawn on by a thread of its own, four times a second,
-    from what the last call left; elsewhere a line is printed at most every ten seconds.
+    from what the last call left; elsewhere a line is printed at most every ten seconds. Nothing is
+    shown, nor raised, once standard error cannot be written to.
 
     Args:
         state: The study, kept up to date by the driver.
@@ -46,7 +49,7 @@ class Progress:
         self._totals = totals
         self._slots = slots
         self._notice = notice
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(file=forgiving(sys.stderr), stderr=True)
         self._live: Live | None = None
         self._printed_at = 0.0
         self._failure = ""

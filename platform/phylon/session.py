@@ -26,6 +26,7 @@ from phylon.search.candidate import Phase
 from phylon.search.evaluation import NetworkKeeper
 from phylon.signals import calling_on_signal
 from phylon.state import StudyState
+from phylon.streams import forgiving
 from phylon.study import Study
 from phylon.tracker import Tracker, default_uri
 
@@ -43,7 +44,7 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
     with ExitStack() as stack:
         if has_more:
             if show_progress and not in_process:
-                print(f"Starting Ray for {study.folder} ...", file=sys.stderr, flush=True)
+                print(f"Starting Ray for {study.folder} ...", file=forgiving(sys.stderr))
             executor = stack.enter_context(_executor(study, in_process=in_process))
         stack.enter_context(_held_folder(study))
         check_folder(study.folder, resume=resume)

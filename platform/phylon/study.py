@@ -132,10 +132,9 @@ class Study:
         Args:
             state: The study's state, if it was just read.
         """
-        if is_held(self.folder):
-            return "running"
-        ending = (state or self.state()).ending
-        return "finished" if isinstance(ending, Finished) else "interrupted"
+        if isinstance((state or self.state()).ending, Finished):
+            return "finished"
+        return "running" if is_held(self.folder) else "interrupted"
 
     def run_ids(self) -> dict[int, str]:
         """Return the MLflow run of each candidate that has one."""

@@ -85,11 +85,11 @@ def studies_table(root: Path) -> Table:
 def _cells(folder: Path) -> list[str]:
     try:
         study = Study.open(folder)
-        state, status = study.state(), study.status()
+        state = study.state()
     except PhylonError:
-        return [folder.name, "unreadable; `phylon show` tells why"]
+        return [folder.name, "unreadable"]
     counts = [str(n) for n in (state.completed, state.failed, len(state.pending))]
-    return [folder.name, status, *counts, _best_value(state), clock(state.seconds)]
+    return [folder.name, study.status(state), *counts, _best_value(state), clock(state.seconds)]
 
 
 def _best_value(state: StudyState) -> str:

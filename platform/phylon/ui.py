@@ -111,8 +111,8 @@ def _study_place(folder: Path, configured: str | None) -> _Place:
     uri = record.uri or configured or default_uri(folder.parent)
     if uri == "none":
         raise ConfigurationError(
-            f"{folder} is not tracked (`tracking.uri: none`); resume it with "
-            f"`--set tracking.uri=null` to have its runs in MLflow"
+            f"{folder} is not tracked (`tracking.uri: none`); to have its runs in MLflow: "
+            f"`phylon run STUDY.yaml --resume --set tracking.uri=null`"
         )
     if not record.experiment:
         return _Place(uri)

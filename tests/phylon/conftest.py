@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyarrow import fs
 
-from phylon import events
+from phylon import SearchSpace, Study, events
 from phylon.journal import JournalWriter
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement
+from tests.phylon.toy import SPACE, Toy
 
 
 class Story:
@@ -86,3 +88,19 @@ class Story:
 @pytest.fixture(scope="session")
 def new_story() -> Callable[[Path], Story]:
     return Story
+
+
+@pytest.fixture
+def new_study(tmp_path: Path) -> Callable[..., Study]:
+    def build(task: Any = None, space: SearchSpace = SPACE, **fields: Any) -> Study:
+        settings = {
+            "name": "toy",
+            "objectives": [{"metric": "y", "direction": "maximize"}],
+            "budget": {"candidates": 8},
+            "tracking": {"uri": "none"},
+            "storage": str(tmp_path / "studies"),
+            **fields,
+        }
+        return Study(task=task or Toy(), space=space, **settings)
+
+    return build

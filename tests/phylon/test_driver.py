@@ -2,132 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyarrow import fs
 
 from phylon import events
 from phylon.cluster.executor import Usage
-from phylon.config import StudyConfig
-from phylon.driver import Driver, replay
-from phylon.journal import JournalReader, JournalWriter, encode_line
-from phylon.order import FreeOrder, Order, StrictOrder
-from phylon.search import Choice, Float, SearchSpace, make_strategy
-from phylon.search.candidate import Candidate, Measurement
+from phylon.driver import Driver
+from phylon.journal import JournalReader, JournalWriter
+from phylon.order import FreeOrder
+from phylon.search import Choice, SearchSpace, make_strategy
+from phylon.search.candidate import Measurement
 from phylon.state import StudyState
-
-LOCAL = fs.LocalFileSystem()
-SPACE = SearchSpace(x=Float(0.0, 1.0), kind=Choice("a", "b"))
-CREATED = events.Created(
-    uid="u",
-    config={"objectives": [{"metric": "y", "direction": "maximize"}]},
-    space=SPACE.to_json(),
-    metrics=["y"],
+from tests.phylon.slots import (
+    CREATED,
+    FINAL,
+    LOCAL,
+    Slots,
+    ended,
+    journal,
+    opened,
+    plan,
+    tear,
+    without_times,
 )
-FINAL = {"top": 2, "epochs": 2, "seeds": 2}
-
-
-def plan(candidates: int, seed: int, final: dict[str, int] | None = None) -> StudyConfig:
-    return StudyConfig.build(
-        name="s",
-        task="t:t",
-        objectives=CREATED.config["objectives"],
-        budget={"candidates": candidates},
-        seed=seed,
-        final=final,
-    )
-
-
-def tear(folder: Path, random: Random) -> None:
-    """Leave what a driver leaves that dies while it writes: half an event, or an empty segment."""
-    segments = sorted((folder / "journal").glob("*.jsonl"))
-    if segments and segments[-1].stat().st_size:
-        fresh = segments[0].with_name(f"{len(journal(folder)):012d}.jsonl")
-        half = encode_line(events.Lost(candidate_id=0, reason="never said"))[:20]
-        victim, content = random.choice([(segments[-1], half), (fresh, half), (fresh, b"")])
-        with victim.open("ab") as file:
-            file.write(content)
-
-
-@contextmanager
-def opened(folder: Path, config: StudyConfig, *, window: int | None = None) -> Iterator[Driver]:
-    """A driver on whatever the journal in `folder` holds; strict if there is a window."""
-    reader = JournalReader(LOCAL, str(folder / "journal"))
-    strategy = make_strategy(
-        "regularized_evolution", SPACE, seed=config.seed, population=4, sample=2
-    )
-    state = replay(reader.read(), strategy)
-    writer = JournalWriter(LOCAL, str(folder / "journal"), reader=reader)
-    if not state.created:
-        writer.append(CREATED)
-        state.apply(CREATED)
-    early = JournalReader(LOCAL, str(folder / "early"))
-    held = list(early.read())
-    early_writer = JournalWriter(LOCAL, str(folder / "early"), reader=early)
-    order: Order = StrictOrder(window, early_writer, state) if window else FreeOrder()
-    yield Driver(config, strategy, writer, state, order=order, held=held)
-    writer.close()
-    early_writer.close()
-
-
-def journal(folder: Path) -> list[events.Event]:
-    return list(JournalReader(LOCAL, str(folder / "journal")).read())
-
-
-def metrics(candidate: Candidate, step: int) -> dict[str, float]:
-    return {"y": candidate.architecture["x"] * (1 - 0.5**step) + candidate.seed * 1e-12}
-
-
-class Slots:
-    """Runs a driver on so many simulated slots, which report and end in a random order."""
-
-    def __init__(self, driver: Driver, slots: int, random: Random, *, fails: float = 0.0) -> None:
-        self.driver, self.slots, self.random, self.fails = driver, slots, random, fails
-        self.at_work: list[Iterator[None]] = []
-        self.trained: list[int] = []
-
-    def step(self) -> bool:
-        """Let one thing happen; return whether there was anything."""
-        while len(self.at_work) < self.slots and (candidate := self.driver.propose()):
-            self.at_work.append(self._work(candidate))
-        if not self.at_work:
-            return False
-        worker = self.random.choice(self.at_work)
-        if next(worker, "ended") == "ended":
-            self.at_work.remove(worker)
-        return True
-
-    def run(self, limit: int = 10_000) -> None:
-        for _ in range(limit):
-            if not self.step():
-                return
-
-    def _work(self, candidate: Candidate) -> Iterator[None]:
-        self.trained.append(candidate.id)
-        for step in (1, 2):
-            self.driver.observe(candidate.id, Measurement(step, metrics(candidate, step), 0.1))
-            yield
-        if Random(candidate.id).random() < self.fails:
-            self.driver.fail(candidate.id, "bad luck", Usage(0.2))
-        else:
-            self.driver.complete(candidate.id, Usage(0.2))
-
-
-def ended(history: list[events.Event]) -> list[int]:
-    ends = events.Completed | events.Failed
-    return [event.candidate_id for event in history if isinstance(event, ends)]
-
-
-def without_times(history: list[events.Event]) -> list[events.Event]:
-    return [dataclasses.replace(event, time=0.0) for event in history]
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 5), st.sampled_from([None, 1, 3]))

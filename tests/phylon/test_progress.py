@@ -1,6 +1,8 @@
 """What people see of a study: progress while it runs, the picture at its end."""
 
+import errno
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,28 @@ def test_a_resumed_study_shows_what_it_had() -> None:
     assert line.startswith("search 3/4 done")
     assert "best val_accuracy 0.75 (candidate 1)" in line
     assert "ETA" not in line
+
+
+class Gone(io.StringIO):
+    """A stream whose other end is gone."""
+
+    def write(self, _: str) -> int:
+        raise OSError(errno.EIO, "gone")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_silent_when_its_output_is_gone(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = Gone()
+    monkeypatch.setattr(gone, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", gone)
+    state = StudyState([CREATED, OPENED])
+    with Progress(state, {"search": 4, "final": 0}, 4) as progress:
+        for event in SEARCH:
+            state.apply(event)
+            progress(event)
+    assert progress.line().startswith("search 3/4 done")
 
 
 def overview_text(history: list[events.Event], status: str) -> str:

@@ -2,76 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import ray
-from pyarrow import fs
 
-from phylon import Candidate, Choice, Context, Float, Measurement, SearchSpace, Study
+from phylon import Choice, Float, SearchSpace, Study
 from phylon.errors import ConfigurationError, JournalError, StudyError
-from phylon.events import Completed, Event, Finished, Interrupted, Opened
-from phylon.journal import JournalReader
+from phylon.events import Completed, Finished, Opened
 from phylon.lock import StudyLock, is_held
-
-PHYLON = Path(sys.executable).parent / "phylon"
-SPACE = SearchSpace(x=Float(0.0, 1.0), kind=Choice("a", "b"))
-
-
-@dataclasses.dataclass
-class Toy:
-    """Reports twice; what it measures follows from the candidate alone."""
-
-    fails: bool = False
-    metrics: tuple[str, ...] = ("y", "z")
-
-    def evaluate(self, candidate: Candidate, context: Context) -> None:
-        if self.fails:
-            raise RuntimeError("no luck")
-        context.folder.mkdir(parents=True, exist_ok=True)
-        (context.folder / "weights").write_text(str(candidate.id))
-        noise = candidate.seed % 1000 / 1e6
-        for step in (1, 2):
-            y = candidate.architecture["x"] * step + noise
-            context.report(Measurement(step, {"y": y, "z": -y}, 0.0))
-
-    def test(self, candidate: Candidate, context: Context) -> dict[str, float]:
-        assert (context.folder / "weights").read_text() == str(candidate.id)
-        return {"test_y": candidate.architecture["x"]}
-
-
-@pytest.fixture
-def new_study(tmp_path: Path) -> Callable[..., Study]:
-    def build(task: Any = None, space: SearchSpace = SPACE, **fields: Any) -> Study:
-        settings = {
-            "name": "toy",
-            "objectives": [{"metric": "y", "direction": "maximize"}],
-            "budget": {"candidates": 8},
-            "tracking": {"uri": "none"},
-            "storage": str(tmp_path / "studies"),
-            **fields,
-        }
-        return Study(task=task or Toy(), space=space, **settings)
-
-    return build
-
-
-def run(study: Study, *, resume: bool = False) -> Any:
-    return study.run(resume=resume, in_process=True, show_progress=False)
-
-
-def journal(study: Study) -> list[Event]:
-    return list(JournalReader(fs.LocalFileSystem(), str(study.folder / "journal")).read())
+from tests.phylon.toy import SPACE, Toy, journal, run
 
 
 def test_a_study_ends_with_its_best_trained_again_and_tested(
@@ -207,7 +148,6 @@ def test_a_study_that_another_driver_holds_is_refused(new_study: Callable[..., S
     run(study)
     with StudyLock(study.folder):
         assert is_held(study.folder)
-        assert study.status() == "running"
         with pytest.raises(StudyError, match=f'run by another driver .*"pid": {os.getpid()}'):
             run(new_study(budget={"candidates": 4}), resume=True)
     assert run(new_study(budget={"candidates": 4}), resume=True).completed == 4
@@ -247,91 +187,6 @@ def test_a_storage_that_cannot_be_written_is_named(
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match=r"storage: .* is no folder that can be written"):
         run(new_study(storage=str(tmp_path / "file" / "studies")))
-
-
-def without_circumstances(history: list[Event]) -> list[dict[str, Any]]:
-    """Events without times, hosts and process ids."""
-    plain = [event.to_json() for event in history if not isinstance(event, Opened)]
-    for event in plain:
-        for key in ("time", "uid", "seconds", "node", "resources", "config"):
-            event.pop(key, None)
-        event.get("measurement", {}).pop("seconds", None)
-    return plain
-
-
-def test_strict_order_gives_equal_journals_on_1_2_and_4_slots_of_ray(
-    new_study: Callable[..., Study],
-) -> None:
-    histories = []
-    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
-    try:
-        for cpus in (4.0, 2.0, 1.0):
-            study = new_study(
-                name=f"slots-{4 / cpus:g}",
-                order="strict",
-                window=3,
-                budget={"candidates": 24},
-                final={"top": 2, "epochs": 1, "seeds": 2},
-                resources={"cpus": cpus},
-            )
-            state = study.run(show_progress=False)
-            assert state.completed == 28
-            histories.append(without_circumstances(journal(study)))
-    finally:
-        ray.shutdown()
-    assert histories[0] == histories[1] == histories[2]
-
-
-SLOW_TASK = """
-    import time
-    from phylon import Float, Measurement, SearchSpace
-
-    space = SearchSpace(x=Float(0.0, 1.0))
-
-    class Slow:
-        metrics = ("y",)
-
-        def evaluate(self, candidate, context):
-            context.report(Measurement(1, {"y": candidate.architecture["x"]}, 0.0))
-            time.sleep(0.0 if candidate.id < 4 else 60.0)
-            context.report(Measurement(2, {"y": candidate.architecture["x"]}, 0.0))
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_with_everything_saved_and_says_how_to_go_on(
-    tmp_path: Path, number: signal.Signals
-) -> None:
-    (tmp_path / "slow.py").write_text(textwrap.dedent(SLOW_TASK))
-    study = {
-        "name": "slow",
-        "task": "slow:Slow",
-        "space": "slow:space",
-        "objectives": [{"metric": "y", "direction": "maximize"}],
-        "budget": {"candidates": 50},
-        "resources": {"cpus": (os.cpu_count() or 1) / 2},
-    }
-    (tmp_path / "study.yaml").write_text(json.dumps(study))
-    driver = subprocess.Popen(
-        [PHYLON, "run", "study.yaml"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-        text=True, start_new_session=True,
-    )  # fmt: skip
-    folder = tmp_path / "studies" / "slow"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        state = Study.open(folder).state() if (folder / "journal").exists() else None
-        if state and state.completed == 4:
-            break
-        time.sleep(0.2)
-    driver.send_signal(number)
-    out, err = driver.communicate(timeout=30)
-    assert driver.returncode == 130, err
-    assert "phylon resume" in out + err
-    state = Study.open(folder).state()
-    assert isinstance(state.ending, Interrupted)
-    assert state.ending.reason == number.name
-    assert state.completed == 4
-    assert Study.open(folder).status() == "interrupted"
 
 
 def test_completed_means_the_last_measurement(new_study: Callable[..., Study]) -> None:

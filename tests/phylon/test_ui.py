@@ -72,5 +72,5 @@ def test_taken_port_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("uri", ["none", ""])
 def test_folder_without_runs_is_refused(tmp_path: Path, uri: str) -> None:
     folder = make_study(tmp_path / "digits", uri) if uri else tmp_path
-    with pytest.raises(ConfigurationError, match=r"is not tracked|neither a study"):
+    with pytest.raises(ConfigurationError, match=r"is not tracked.*--resume|neither a study"):
         serve_ui(folder)

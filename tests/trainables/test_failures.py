@@ -106,6 +106,13 @@ def test_tasks_must_name_their_own_metrics(own: Task, metrics: Any) -> None:
         LightningEvaluator(Odd())
 
 
+def test_batches_too_small_for_the_task_are_refused(bars: Task, own: Task) -> None:
+    single = Training(batch_size=1)
+    with pytest.raises(ConfigurationError, match=r"^training\.batch_size: 1 is too small"):
+        LightningEvaluator(bars, single)
+    LightningEvaluator(own, single)
+
+
 @pytest.mark.parametrize("name", ["epochs", "batch_size", "checkpoint_every"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "3"])
 def test_settings_are_positive_integers(name: str, value: Any) -> None:

@@ -134,6 +134,8 @@ class Bridge:
             trial_id = self._idle.popleft()
             if candidates:
                 self._running[trial_id] = [candidate.id for candidate in candidates]
+            else:
+                self._started.discard(trial_id)
             self._mailbox.put.remote(trial_id, candidates)
 
     @property

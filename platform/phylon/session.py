@@ -40,33 +40,41 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
     evaluator = study.parts.evaluator
     check_storage(study.folder)
     check_folder(study.folder, resume=resume)
-    has_more = has_more_to_do(study.state(), study.config)
+    if not has_more_to_do(study.state(), study.config):
+        return _catch_up(study)
     with ExitStack() as stack:
-        if has_more:
-            if show_progress and not in_process:
-                print(f"Starting Ray for {study.folder} ...", file=forgiving(sys.stderr))
-            executor = stack.enter_context(_executor(study, in_process=in_process))
+        if show_progress and not in_process:
+            print(f"Starting Ray for {study.folder} ...", file=forgiving(sys.stderr))
+        executor = stack.enter_context(_executor(study, in_process=in_process))
         stack.enter_context(_held_folder(study))
         check_folder(study.folder, resume=resume)
         opened = stack.enter_context(open_journal(study))
-        state = opened.state
-        if has_more:
-            opened.begin()
-        tracker = stack.enter_context(_tracker(study, state))
-        if has_more:
-            listeners: list[Listener] = [CandidateFolders(study.folder, state, keep=_keep(study))]
-            if tracker:
-                wake = tracker.wake
-                listeners.append(lambda _: wake())
-            if show_progress:
-                listeners.append(
-                    stack.enter_context(_progress(study, state, executor.slots, tracker))
-                )
-            driver = _driver(study, opened, listeners)
-            with calling_on_signal(driver.stop):
-                executor.run(driver, evaluator)
-                _end(study, driver, executor)
-        return state
+        opened.begin()
+        tracker = stack.enter_context(_tracker(study, opened.state))
+        listeners = _listeners(study, opened.state, tracker)
+        if show_progress:
+            progress = _progress(study, opened.state, executor.slots, tracker)
+            listeners.append(stack.enter_context(progress))
+        driver = _driver(study, opened, listeners)
+        with calling_on_signal(driver.stop):
+            executor.run(driver, evaluator)
+            _end(study, driver, executor)
+        return opened.state
+
+
+def _catch_up(study: Study) -> StudyState:
+    """Send what MLflow still lacks of a finished study."""
+    with _held_folder(study), open_journal(study) as opened, _tracker(study, opened.state):
+        return opened.state
+
+
+def _listeners(study: Study, state: StudyState, tracker: Tracker | None) -> list[Listener]:
+    final = study.config.final
+    folders = CandidateFolders(study.folder, state, keep=final.top if final else 1)
+    if tracker is None:
+        return [folders]
+    wake = tracker.wake
+    return [folders, lambda _: wake()]
 
 
 @contextmanager
@@ -125,10 +133,6 @@ def _driver(study: Study, opened: OpenStudy, listeners: list[Listener]) -> Drive
         held=opened.held,
         listeners=listeners,
     )
-
-
-def _keep(study: Study) -> int:
-    return study.config.final.top if study.config.final else 1
 
 
 def _progress(study: Study, state: StudyState, slots: int, tracker: Tracker | None) -> Progress:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -185,17 +187,17 @@ def _failures(state: StudyState) -> Iterator[RenderableType]:
 
 
 def _next_commands(state: StudyState, folder: Path, status: str) -> RenderableType:
-    place = _typed(folder)
+    place, phylon = _typed(folder), _command()
     commands = {
-        f"phylon resume {place}": "go on with the search",
-        f"phylon ui {place}": "all runs, in MLflow",
-        f"phylon show {place}": "this picture again",
-        f"phylon lineage {place} --export lineage.parquet": "the family tree",
+        f"{phylon} resume {place}": "go on with the search",
+        f"{phylon} ui {place}": "all runs, in MLflow",
+        f"{phylon} show {place}": "this picture again",
+        f"{phylon} lineage {place} --export lineage.parquet": "the family tree",
     }
     if status != "interrupted":
-        del commands[f"phylon resume {place}"]
+        del commands[f"{phylon} resume {place}"]
     if state.created and state.created.config["tracking"]["uri"] == "none":
-        del commands[f"phylon ui {place}"]
+        del commands[f"{phylon} ui {place}"]
     width = max(map(len, commands))
     lines = [
         Text.assemble("  ", (command.ljust(width), "cyan"), "  ", (meaning, "dim"))
@@ -204,8 +206,15 @@ def _next_commands(state: StudyState, folder: Path, status: str) -> RenderableTy
     return Group(Text("Next:", style="bold"), *lines)
 
 
+def _command() -> str:
+    """Return how to call phylon from here: by name if the shell finds it, else by path."""
+    if shutil.which("phylon"):
+        return "phylon"
+    return _typed(Path(sys.executable).with_name("phylon"))
+
+
 def _typed(folder: Path) -> str:
-    """Return a folder as short as it can be typed from here."""
+    """Return a path as short as it can be typed from here."""
     here = Path.cwd()
     absolute = folder.resolve()
     near = absolute.relative_to(here) if absolute.is_relative_to(here) else absolute

@@ -200,7 +200,7 @@ def _next_commands(state: StudyState, folder: Path, status: str) -> RenderableTy
         del commands[f"{phylon} ui {place}"]
     width = max(map(len, commands))
     lines = [
-        Text.assemble("  ", (command.ljust(width), "cyan"), "  ", (meaning, "dim"))
+        Text.assemble("  ", (command.ljust(width), "cyan"), "  ", (meaning, "dim"), no_wrap=True)
         for command, meaning in commands.items()
     ]
     return Group(Text("Next:", style="bold"), *lines)

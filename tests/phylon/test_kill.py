@@ -155,5 +155,8 @@ def test_a_study_survives_kill_9_at_random_moments(folder: Path, kills: int, ord
     before, runs_before = completed(folder), trained()
     assert start("last").wait(timeout=120) == 0, Path("stderr").read_text()
     assert all(trained()[number] == runs_before[number] for number in before)
+    deadline = time.monotonic() + 30
+    while processes_with(mark) and time.monotonic() < deadline:
+        time.sleep(0.2)
     assert not processes_with(mark), "processes of dead drivers are left"
     check_whole(folder)

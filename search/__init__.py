@@ -3,7 +3,7 @@
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement, Outcome, candidate_seed
 from phylon.search.evaluation import Context, Evaluator, Tester
-from phylon.search.nodes import Block, Choice, Float, Integer, Repeat
+from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
 from phylon.search.objective import Objective
 from phylon.search.registry import STRATEGIES, make_strategy
 from phylon.search.space import SearchSpace
@@ -15,6 +15,7 @@ __all__ = [
     "Architecture",
     "Block",
     "Candidate",
+    "Cell",
     "Choice",
     "Context",
     "Evaluator",

@@ -86,6 +86,9 @@ class Block(Node[dict[str, Any]]):
         for name, node in self.nodes:
             yield from node.sites(value[name], (*path, name))
 
+    def canonical(self, value: dict[str, Any]) -> object:
+        return {name: node.canonical(value[name]) for name, node in self.nodes}
+
     def to_json(self) -> object:
         return {"block": self.decisions_json()}
 
@@ -172,6 +175,9 @@ class Repeat(Node[list[Any]]):
             yield Site(path, self, value)
         for index, child in enumerate(value):
             yield from self.item.sites(child, (*path, index))
+
+    def canonical(self, value: list[Any]) -> object:
+        return [self.item.canonical(child) for child in value]
 
     def to_json(self) -> object:
         return {"repeat": {"item": self.item.to_json(), "low": self.low, "high": self.high}}

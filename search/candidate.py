@@ -20,11 +20,13 @@ class Candidate:
         id: Index in the study, from 0; search candidates first, then those of the final phase.
         architecture: What to build.
         parents: Ids of the candidates it descends from; empty for a random one.
-        operator: How it came from its parents: ``sample``, ``mutate``, ``crossover``, ``retrain``.
+        operator: How it came from its parents: ``sample``, ``mutate``, ``crossover``, ``promote``,
+            ``retrain``, ...
         generation: Length of the longest line of descent; 0 without parents.
         phase: ``search``, or ``final`` for the longer training of the best.
         seed: Seeds weights, batches and augmentation, so that the candidate can be repeated.
-        epochs: Epochs to train; None for the study's default.
+        epochs: Epochs to train, in all; None for the study's default.
+        continues: Id of the candidate whose training this one goes on with; it has its seed.
     """
 
     id: int
@@ -35,6 +37,7 @@ class Candidate:
     phase: Phase = "search"
     seed: int = 0
     epochs: int | None = None
+    continues: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data from which `from_json` makes an equal candidate."""
@@ -47,6 +50,7 @@ class Candidate:
             "phase": self.phase,
             "seed": self.seed,
             "epochs": self.epochs,
+            "continues": self.continues,
         }
 
     @classmethod
@@ -84,9 +88,11 @@ class Outcome:
 
     Attributes:
         losses: One value per objective, all to be minimised; None if the candidate failed.
+        violation: By how much the constraints are missed, all taken together; 0 if they are met.
     """
 
     losses: tuple[float, ...] | None = field(default=None)
+    violation: float = 0.0
 
     @property
     def failed(self) -> bool:

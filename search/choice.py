@@ -123,6 +123,11 @@ class Choice(Node[Any]):
         if index is not None:
             yield from self.blocks[index].sites(value, path)
 
+    def canonical(self, value: Any) -> object:  # noqa: ANN401
+        if not self.branching:
+            return value
+        return [value["type"], self.blocks[self.index(value) or 0].canonical(value)]
+
     def to_json(self) -> object:
         if not self.branching:
             return {"choice": list(self.options)}

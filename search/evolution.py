@@ -27,6 +27,12 @@ class Member:
     architecture: Architecture
     generation: int
     losses: tuple[float, ...]
+    violation: float = 0.0
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """What members are compared by, for one objective: what is feasible comes first."""
+        return (self.violation, *self.losses)
 
 
 Population: TypeAlias = Sequence[Member]
@@ -53,6 +59,7 @@ class Evolution(Strategy):
         survival: Who lives on after a birth.
         objectives: Number of losses in each outcome; all three parts must be able to handle it.
         seed: 0 or more.
+        repeats: Whether a network may be proposed, and measured, again.
     """
 
     def __init__(
@@ -65,23 +72,29 @@ class Evolution(Strategy):
         survival: Survival,
         objectives: int = 1,
         seed: int = 0,
+        repeats: bool = False,
     ) -> None:
         super().__init__(space, objectives=objectives, seed=seed)
+        self.repeats = repeats
         self.population: Population = ()
-        self._initial = initial
+        self.initial = initial
         self._selection = selection
         self._variation = variation
         self._survival = survival
 
     def _propose(self, rng: np.random.Generator) -> Proposal:
-        if self.asked < self._initial or not self.population:
+        if self.asked < self.initial or not self.population or self.space.size == 1:
             return Proposal(self.space.sample(rng))
         return self._variation(self.space, lambda: self._selection(self.population, rng), rng)
 
     def _observe(self, candidate: Candidate, outcome: Outcome) -> None:
         if outcome.losses is not None:
             member = Member(
-                candidate.id, candidate.architecture, candidate.generation, outcome.losses
+                candidate.id,
+                candidate.architecture,
+                candidate.generation,
+                outcome.losses,
+                outcome.violation,
             )
             self.population = self._survival([*self.population, member])
 

@@ -64,6 +64,10 @@ class Node(ABC, Generic[V]):
     def sites(self, value: V, path: Path) -> Iterator[Site]:
         """Yield the live decisions of an allowed value that have an alternative."""
 
+    def canonical(self, value: V) -> object:
+        """Return plain data that is equal for all values that mean the same network."""
+        return value
+
     @abstractmethod
     def to_json(self) -> object:
         """Return the plain JSON data that `phylon.search.parsing.parse` reads."""

@@ -6,6 +6,7 @@ A node is a mapping with one key that names it::
     lr: {float: {low: 0.0001, high: 0.1, log: true}}
     act: {choice: [relu, gelu]}
     block: {choice: {plain: {}, residual: {kernel: {choice: [3, 5]}}}}
+    cell: {cell: {nodes: 4, operations: [none, skip_connect, conv]}}
     stages: {repeat: {item: {block: {width: {choice: [16, 32]}}}, low: 1, high: 3}}
 """
 
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 from phylon.search.errors import SpaceError, did_you_mean
 from phylon.search.node import Node
-from phylon.search.nodes import Block, Choice, Float, Integer, Repeat
+from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
 
 N = TypeVar("N")
 
@@ -69,8 +70,16 @@ def _repeat(content: object, path: str) -> Repeat:
     return _build(Repeat, path, (), {**fields, "item": parse(fields["item"], f"{path}.*")})
 
 
+def _cell(content: object, path: str) -> Cell:
+    fields = _fields(content, path, ("nodes", "operations"), ("zero", "identity"))
+    if not isinstance(fields["operations"], list | tuple):
+        raise SpaceError(f"`{path}.operations` is {fields['operations']!r}; allowed: a list")
+    return _build(Cell, path, (), fields)
+
+
 _READERS: Mapping[str, Callable[[object, str], Node[Any]]] = {
     "block": parse_block,
+    "cell": _cell,
     "choice": _choice,
     "float": _float,
     "integer": _integer,

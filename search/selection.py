@@ -15,6 +15,6 @@ def tournament(size: int) -> Selection:
 
     def select(population: Population, rng: np.random.Generator) -> Member:
         drawn = [population[int(i)] for i in rng.integers(len(population), size=size)]
-        return min(drawn, key=lambda member: (member.losses[0], member.id))
+        return min(drawn, key=lambda member: (member.rank, member.id))
 
     return select

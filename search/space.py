@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from phylon.search.architecture import Architecture, Path, dotted
 from phylon.search.blocks import Block
+from phylon.search.cell import Cell
 from phylon.search.errors import SpaceError
 from phylon.search.node import Node
 from phylon.search.parsing import parse_block
@@ -42,7 +44,7 @@ class SearchSpace:
         SpaceError: The definition is empty or ill-formed.
     """
 
-    __slots__ = ("root",)
+    __slots__ = ("_has_cells", "root")
 
     root: Block
 
@@ -52,6 +54,7 @@ class SearchSpace:
         self.root = Block(**{**(decisions or {}), **nodes})
         if not self.root.nodes:
             raise SpaceError("SearchSpace: there is nothing to decide; give at least one node")
+        self._has_cells = _has_cells(self.root)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """Draw an architecture: every option, count and number of equal chance where it is met."""
@@ -71,6 +74,17 @@ class SearchSpace:
         except SpaceError:
             return False
         return isinstance(architecture, Architecture)
+
+    def key(self, architecture: Architecture) -> str:
+        """Return 16 digits that are equal for architectures that are the same network.
+
+        Only cells know of different decisions that come to the same; without one, this is the
+        architecture's own key.
+        """
+        if not self._has_cells:
+            return architecture.key
+        text = json.dumps(self.root.canonical(architecture.nested), separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def width(self) -> int:
@@ -149,6 +163,10 @@ class SearchSpace:
 
     def __repr__(self) -> str:
         return repr(self.root).replace("Block", "SearchSpace", 1)
+
+
+def _has_cells(node: Node[Any]) -> bool:
+    return isinstance(node, Cell) or any(map(_has_cells, node.children.values()))
 
 
 def _differences(old: Node[Any], new: Node[Any], path: Path) -> Iterator[str]:

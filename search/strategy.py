@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -27,6 +27,33 @@ class Proposal:
     parents: tuple[int, ...] = ()
     operator: str = "sample"
     generation: int = 0
+    epochs: int | None = None
+    continues: Candidate | None = None
+
+    @classmethod
+    def promotion(cls, candidate: Candidate, epochs: int) -> Proposal:
+        """Propose to train a candidate on, up to so many epochs in all."""
+        return cls(
+            candidate.architecture,
+            (candidate.id,),
+            "promote",
+            candidate.generation + 1,
+            epochs,
+            candidate,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an earlier study found out about an architecture.
+
+    Attributes:
+        architecture: An architecture of the space.
+        losses: One normal score per objective: 0 for the median of that study, less for better.
+    """
+
+    architecture: Architecture
+    losses: tuple[float, ...]
 
 
 class Strategy(ABC):
@@ -35,7 +62,10 @@ class Strategy(ABC):
     A strategy is a function of the space, its parameters, the seed, and the order of asks and
     tells, and of nothing else: draw ``i`` uses ``numpy.random.default_rng([seed, i])``. So a
     strategy is never saved; `replay` of a study's history brings it back. Candidates may be told in
-    any order, late, or never. No architecture is proposed twice. One thread at a time.
+    any order, late, or never. One thread at a time.
+
+    No network is proposed twice, nor another architecture with the same `SearchSpace.key`, but for
+    promotions, which train a candidate on, and strategies with `repeats`.
 
     A new strategy fills in two methods, and obeys two rules: `_propose` changes nothing that a
     later proposal depends on, and all randomness comes from its `rng`. It is then entered in
@@ -46,9 +76,16 @@ class Strategy(ABC):
         objectives: Number of losses in each outcome.
         seed: 0 or more.
 
+    Attributes:
+        initial: How many candidates are asked before what was learned counts.
+        repeats: Whether a network may be proposed again, and measured again, as a new candidate.
+
     Raises:
         ConfigurationError: A value is not allowed.
     """
+
+    initial: int = 10
+    repeats: bool = False
 
     def __init__(self, space: SearchSpace, *, objectives: int = 1, seed: int = 0) -> None:
         if seed < 0:
@@ -58,6 +95,7 @@ class Strategy(ABC):
         self.space = space
         self.objectives = objectives
         self.seed = seed
+        self._start: Sequence[Architecture] = ()
         self._asked = 0
         self._keys: set[str] = set()
         self._pending: dict[int, Candidate] = {}
@@ -70,6 +108,19 @@ class Strategy(ABC):
     @abstractmethod
     def _observe(self, candidate: Candidate, outcome: Outcome) -> None:
         """Learn from a result; called once for a candidate, of those that were asked."""
+
+    def _promote(self) -> Proposal | None:
+        """Return a candidate to train on before anything new is proposed; None by default."""
+        return None
+
+    def _accept(self, candidate: Candidate) -> None:
+        """Take note that a candidate was asked, now or, on replay, then; does nothing by default.
+
+        The way for state that proposals change: `_propose` itself must not.
+        """
+
+    def _recall(self, known: Sequence[Known]) -> None:
+        """Learn from earlier studies, before the first ask; does nothing by default."""
 
     @property
     @final
@@ -117,15 +168,36 @@ class Strategy(ABC):
                 f"that id ({candidate.architecture} instead of {expected.architecture})"
             )
         losses = outcome.losses
+        numbers = (*(losses or ()), outcome.violation)
         if losses is not None and (
-            len(losses) != self.objectives or not all(map(math.isfinite, losses))
+            len(losses) != self.objectives or not all(map(math.isfinite, numbers))
         ):
             raise StudyError(
-                f"tell: the losses of candidate {candidate.id} are {losses}; needed: "
-                f"{self.objectives} finite, or None if it failed"
+                f"tell: the losses of candidate {candidate.id} are {losses}, its violation "
+                f"{outcome.violation}; needed: {self.objectives} finite losses, or None if it "
+                "failed, and a finite violation"
             )
         del self._pending[candidate.id]
         self._observe(expected, outcome)
+
+    @final
+    def prime(self, start: Sequence[Architecture] = (), known: Sequence[Known] = ()) -> None:
+        """Begin with what is known or guessed from elsewhere.
+
+        Args:
+            start: Architectures to propose first, in this order.
+            known: Results of earlier studies; strategies with a model learn from them.
+
+        Raises:
+            StudyError: Something was asked already.
+            SpaceError: An architecture is not in the space.
+        """
+        if self._asked:
+            raise StudyError(f"prime: {self._asked} candidates were asked; prime before the first")
+        for architecture in (*start, *(each.architecture for each in known)):
+            self.space.validate(architecture)
+        self._start = tuple(start)
+        self._recall(known)
 
     @final
     def replay(self, history: Iterable[tuple[Candidate, Outcome | None]]) -> None:
@@ -148,17 +220,20 @@ class Strategy(ABC):
                 )
             else:
                 self.space.validate(candidate.architecture)
-                self._register(candidate, candidate.architecture.key)
+                self._register(candidate, self.space.key(candidate.architecture))
 
     def _ask_one(self) -> Candidate:
         proposal, key = self._new_proposal(np.random.default_rng([self.seed, self._asked]))
+        root = proposal.continues
         candidate = Candidate(
             id=self._asked,
             architecture=proposal.architecture,
             parents=proposal.parents,
             operator=proposal.operator,
             generation=proposal.generation,
-            seed=candidate_seed(self.seed, self._asked),
+            seed=candidate_seed(self.seed, self._asked) if root is None else root.seed,
+            epochs=proposal.epochs,
+            continues=None if root is None else root.id,
         )
         self._register(candidate, key)
         return candidate
@@ -167,13 +242,16 @@ class Strategy(ABC):
         self._keys.add(key)
         self._pending[candidate.id] = candidate
         self._asked += 1
+        self._accept(candidate)
 
     def _new_proposal(self, rng: np.random.Generator) -> tuple[Proposal, str]:
-        """Return the first of many attempts that was not proposed before, with its key."""
-        if len(self._keys) < self.space.size:
+        """Return a promotion, or the first of many attempts that may be made, with its key."""
+        if promotion := self._promote():
+            return promotion, self.space.key(promotion.architecture)
+        if self.repeats or len(self._keys) < self.space.size:
             for proposal in self._attempts(rng):
-                key = proposal.architecture.key
-                if key not in self._keys:
+                key = self.space.key(proposal.architecture)
+                if self.repeats or key not in self._keys:
                     return proposal, key
         raise SpaceExhausted(
             f"all {len(self._keys)} architectures of the space were proposed; "
@@ -181,6 +259,8 @@ class Strategy(ABC):
         )
 
     def _attempts(self, rng: np.random.Generator) -> Iterator[Proposal]:
+        if self._asked < len(self._start):
+            yield Proposal(self._start[self._asked], operator="prime")
         finite = self.space.size < math.inf
         for _ in range(_TRIES):
             yield self._propose(rng)

@@ -13,7 +13,7 @@ import numpy as np
 from phylon.search.architecture import Architecture, Path
 from phylon.search.errors import SpaceError
 from phylon.search.node import Node, Site
-from phylon.search.nodes import Block, Choice, Float, Integer, Repeat
+from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
 from phylon.search.space import SearchSpace
 
 T = TypeVar("T")
@@ -102,6 +102,8 @@ def _cross(node: Node[Any], a: Any, b: Any, rng: np.random.Generator) -> Any:  #
     match node:
         case Block():
             return {name: _cross(child, a[name], b[name], rng) for name, child in node.nodes}
+        case Cell():
+            return _cross(node.block, a, b, rng)
         case Repeat():
             count = len(_either(a, b, rng))
             shared = [_cross(node.item, x, y, rng) for x, y in zip(a, b, strict=False)]

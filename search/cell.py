@@ -79,7 +79,8 @@ class Cell(Node[dict[str, Any]]):
 
     @property
     def size(self) -> int:
-        return len(self.operations) ** len(self.edges)
+        size: int = len(self.operations) ** len(self.edges)
+        return size
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         return self.block.sample(rng)

@@ -113,13 +113,13 @@ class Strategy(ABC):
         """Return a candidate to train on before anything new is proposed; None by default."""
         return None
 
-    def _accept(self, candidate: Candidate) -> None:
+    def _accept(self, candidate: Candidate) -> None:  # noqa: B027 - not every strategy needs it
         """Take note that a candidate was asked, now or, on replay, then; does nothing by default.
 
         The way for state that proposals change: `_propose` itself must not.
         """
 
-    def _recall(self, known: Sequence[Known]) -> None:
+    def _recall(self, known: Sequence[Known]) -> None:  # noqa: B027 - only models remember
         """Learn from earlier studies, before the first ask; does nothing by default."""
 
     @property

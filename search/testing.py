@@ -84,6 +84,8 @@ def digest(make: MakeStrategy, objectives: int = 1) -> str:
     """Return 16 digits that stand for 30 proposals; floats count to nine digits only."""
     history = asynchronous(make(EVERY_NODE, objectives=objectives, seed=1), 30)
     told = [{**c.to_json(), "architecture": _rounded(c)} for c, result in history if result is None]
+    for fields in told:
+        fields.pop("continues")
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -108,7 +110,10 @@ class StrategyTests:
         assert [c.id for c in candidates] == list(range(60))
         for candidate in candidates:
             strategy.space.validate(candidate.architecture)
-            assert candidate.seed == candidate_seed(strategy.seed, candidate.id)
+            first = candidate
+            while first.continues is not None:
+                first = candidates[first.continues]
+            assert candidate.seed == candidate_seed(strategy.seed, first.id)
             assert candidate.phase == "search"
             assert candidate.operator
             assert all(0 <= parent < candidate.id for parent in candidate.parents)
@@ -195,6 +200,8 @@ class StrategyTests:
     def test_finite_spaces_are_exhausted_exactly(self, make: MakeStrategy) -> None:
         """Every architecture is asked once; then the end is said, as often as one asks."""
         strategy = make(SMALL, objectives=self.objectives, seed=7)
+        if strategy.repeats:
+            pytest.skip("this strategy measures networks again")
         history = asynchronous(strategy, int(SMALL.size) - 3)
         last = strategy.ask(100)
         seen = [candidate.architecture for candidate in _asked(history) + last]

@@ -10,10 +10,14 @@ from phylon.search.named import Spec, load
 from phylon.search.space import SearchSpace
 from phylon.trainables.image_task import digits, images
 from phylon.trainables.macro import macro_space
+from phylon.trainables.nasbench201 import nasbench201_space
 from phylon.trainables.task import Task
 
 TASKS: Mapping[str, Callable[..., Task]] = {"digits": digits, "images": images}
-SPACES: Mapping[str, Callable[..., SearchSpace]] = {"macro": macro_space}
+SPACES: Mapping[str, Callable[..., SearchSpace]] = {
+    "macro": macro_space,
+    "nasbench201": nasbench201_space,
+}
 
 
 def load_task(spec: Spec) -> Task | Evaluator:

@@ -1,0 +1,28 @@
+"""Checks of the numbers that users give to strategies."""
+
+from __future__ import annotations
+
+import math
+
+from phylon.search.errors import ConfigurationError
+
+
+def check_integer(name: str, value: object, low: int, high: int | None = None) -> None:
+    """Refuse what is no integer from `low` to `high`.
+
+    Raises:
+        ConfigurationError: It is none; the message names the key ``strategy.<name>``.
+    """
+    if type(value) is not int or value < low or (high is not None and value > high):
+        up = "up" if high is None else f"to {high}"
+        raise ConfigurationError(f"strategy.{name} is {value!r}; allowed: integers from {low} {up}")
+
+
+def check_number(name: str, value: object, low: float, high: float = math.inf) -> None:
+    """Refuse what is no finite number from `low` to `high`; raises as `check_integer`."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or math.isinf(value) or not low <= value <= high:
+        up = "up" if high == math.inf else f"to {high:g}"
+        raise ConfigurationError(
+            f"strategy.{name} is {value!r}; allowed: numbers from {low:g} {up}"
+        )

@@ -1,0 +1,41 @@
+"""The cell space of NAS-Bench-201 (Dong and Yang 2020, https://arxiv.org/abs/2001.00326)."""
+
+from __future__ import annotations
+
+from phylon.search.architecture import Architecture
+from phylon.search.nodes import Cell, Choice
+from phylon.search.space import SearchSpace
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+CELL = Cell(4, OPERATIONS, zero="none", identity="skip_connect")
+
+
+def nasbench201_space(cells: int = 5, channels: int = 16) -> SearchSpace:
+    """Return the space of 15,625 cells, each of which makes one network.
+
+    Args:
+        cells: Cells in each of the three stages; the paper has 5.
+        channels: Channels of the first stage, doubled by each later one; the paper has 16.
+
+    Raises:
+        SpaceError: A number is no scalar that an architecture can hold.
+    """
+    return SearchSpace(cell=CELL, cells=Choice(cells), channels=Choice(channels))
+
+
+def from_string(text: str, cells: int = 5, channels: int = 16) -> Architecture:
+    """Return the architecture that a string of the benchmark stands for; undoes `to_string`.
+
+    >>> net = from_string("|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|none~2|")
+    >>> net["cell"]["edge_1_2"]
+    'skip_connect'
+
+    Raises:
+        SpaceError: The text does not parse; the message says where.
+    """
+    return Architecture({"cell": CELL.read(text), "cells": cells, "channels": channels})
+
+
+def to_string(architecture: Architecture) -> str:
+    """Return the cell of an architecture in the benchmark's notation."""
+    return CELL.write(architecture.nested["cell"])

@@ -20,8 +20,12 @@ def check_integer(name: str, value: object, low: int, high: int | None = None) -
 
 def check_number(name: str, value: object, low: float, high: float = math.inf) -> None:
     """Refuse what is no finite number from `low` to `high`; raises as `check_integer`."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or math.isinf(value) or not low <= value <= high:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or math.isinf(value)
+        or not low <= value <= high
+    ):
         up = "up" if high == math.inf else f"to {high:g}"
         raise ConfigurationError(
             f"strategy.{name} is {value!r}; allowed: numbers from {low:g} {up}"

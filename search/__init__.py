@@ -2,13 +2,14 @@
 
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement, Outcome, candidate_seed
+from phylon.search.constraint import Constraint
 from phylon.search.evaluation import Context, Evaluator, Tester
 from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
 from phylon.search.objective import Objective
 from phylon.search.registry import STRATEGIES, make_strategy
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Proposal, Strategy
-from phylon.search.variation import crossover, mutate
+from phylon.search.variation import crossover, mutate, neighbours
 
 __all__ = [
     "STRATEGIES",
@@ -17,6 +18,7 @@ __all__ = [
     "Candidate",
     "Cell",
     "Choice",
+    "Constraint",
     "Context",
     "Evaluator",
     "Float",
@@ -33,4 +35,5 @@ __all__ = [
     "crossover",
     "make_strategy",
     "mutate",
+    "neighbours",
 ]

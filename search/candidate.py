@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -98,3 +99,10 @@ class Outcome:
     def failed(self) -> bool:
         """Whether there is nothing to learn from the candidate but that it failed."""
         return self.losses is None
+
+    def is_well_formed(self, objectives: int) -> bool:
+        """Whether it is a failure, or gives a finite number for each objective."""
+        if self.losses is None:
+            return True
+        numbers = (*self.losses, self.violation)
+        return len(self.losses) == objectives and all(map(math.isfinite, numbers))

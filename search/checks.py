@@ -30,3 +30,9 @@ def check_number(name: str, value: object, low: float, high: float = math.inf) -
         raise ConfigurationError(
             f"strategy.{name} is {value!r}; allowed: numbers from {low:g} {up}"
         )
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither true nor false; raises as `check_integer`."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"strategy.{name} is {value!r}; allowed: true, false")

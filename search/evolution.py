@@ -7,7 +7,7 @@ together, with new ones where it has something new to say.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias, final
 
 import numpy as np
@@ -28,6 +28,19 @@ class Member:
     generation: int
     losses: tuple[float, ...]
     violation: float = 0.0
+
+    @classmethod
+    def of(cls, candidate: Candidate, outcome: Outcome) -> Member | None:
+        """Return a candidate with what it was found to be; None if it failed."""
+        if outcome.losses is None:
+            return None
+        return cls(
+            candidate.id,
+            candidate.architecture,
+            candidate.generation,
+            outcome.losses,
+            outcome.violation,
+        )
 
     @property
     def rank(self) -> tuple[float, ...]:
@@ -88,15 +101,9 @@ class Evolution(Strategy):
         return self._variation(self.space, lambda: self._selection(self.population, rng), rng)
 
     def _observe(self, candidate: Candidate, outcome: Outcome) -> None:
-        if outcome.losses is not None:
-            member = Member(
-                candidate.id,
-                candidate.architecture,
-                candidate.generation,
-                outcome.losses,
-                outcome.violation,
-            )
-            self.population = self._survival([*self.population, member])
+        if member := Member.of(candidate, outcome):
+            others = [each for each in self.population if each.id != member.id]
+            self.population = self._survival([*others, member])
 
 
 def mutation(space: SearchSpace, pick: Callable[[], Member], rng: np.random.Generator) -> Proposal:
@@ -113,6 +120,19 @@ def recombination(
     a, b = pick(), pick()
     child = variation.crossover(space, a.architecture, b.architecture, rng=rng)
     return Proposal(child, (a.id, b.id), "crossover", max(a.generation, b.generation) + 1)
+
+
+def mutated(first: Variation, *, chance: float) -> Variation:
+    """Vary by `first`, then, with the given chance, mutate what came of it."""
+
+    def vary(space: SearchSpace, pick: Callable[[], Member], rng: np.random.Generator) -> Proposal:
+        child = first(space, pick, rng)
+        if rng.random() >= chance:
+            return child
+        changed = variation.mutate(space, child.architecture, rng=rng)
+        return replace(child, architecture=changed, operator=f"{child.operator}+mutate")
+
+    return vary
 
 
 def either(first: Variation, second: Variation, *, chance: float) -> Variation:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal, localcontext
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -15,6 +17,8 @@ from phylon.search.errors import SpaceError
 from phylon.search.node import Node, Site, refuse, whole
 
 _EXACT = 2**53  # integers beyond this are not exact in a float64 vector
+_MOST_LEVELS = 1000
+_DIGITS = 28
 
 
 @final
@@ -111,13 +115,17 @@ class Integer(Node[int]):
 class Float(Node[float]):
     """A float from `low` to `high`, both included; with `log`, on a logarithmic scale.
 
+    With `levels`, one of so many values, evenly spaced on that scale from `low` to `high`. They
+    are reckoned in decimals, so that of 5 levels from 0 to 0.4 the fourth is 0.3.
+
     Raises:
-        SpaceError: The range is empty, infinite, or has no logarithm.
+        SpaceError: The range is empty, infinite, or has no logarithm, or there are no such levels.
     """
 
     low: float
     high: float
     log: bool = False
+    levels: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("low", "high"):
@@ -134,6 +142,30 @@ class Float(Node[float]):
                 f"for a constant use Choice({self.low})"
             )
         _check_scale(self)
+        if self.levels is not None:
+            self._check_levels(self.levels)
+
+    def _check_levels(self, levels: object) -> None:
+        if type(levels) is not int or not 2 <= levels <= _MOST_LEVELS:
+            raise SpaceError(
+                f"{self!r}: levels is {levels!r}; allowed: integers from 2 to {_MOST_LEVELS}"
+            )
+        if len(set(self._grid)) < levels:
+            raise SpaceError(f"{self!r}: there are no {levels} floats in the range; use fewer")
+
+    @cached_property
+    def _grid(self) -> tuple[float, ...]:
+        """The levels in order; empty if every float of the range is allowed."""
+        if self.levels is None:
+            return ()
+        last = self.levels - 1
+        with localcontext(prec=_DIGITS):
+            low, high = Decimal(repr(self.low)), Decimal(repr(self.high))
+            if self.log:
+                low, high = low.ln(), high.ln()
+            places = [low + (high - low) * index / last for index in range(1, last)]
+            inner = [float(place.exp() if self.log else place) + 0.0 for place in places]
+        return (self.low, *(min(max(each, self.low), self.high) for each in inner), self.high)
 
     @property
     def width(self) -> int:
@@ -141,13 +173,17 @@ class Float(Node[float]):
 
     @property
     def size(self) -> float:
-        return math.inf
+        return self.levels or math.inf
 
     def sample(self, rng: np.random.Generator) -> float:
+        if self._grid:
+            return self._grid[int(rng.integers(len(self._grid)))]
         return self.at(rng.random())
 
     def enumerate(self) -> Iterator[float]:
-        raise SpaceError(f"{self} cannot be enumerated")
+        if not self._grid:
+            raise SpaceError(f"{self} cannot be enumerated")
+        return iter(self._grid)
 
     def check(self, value: object, path: Path) -> None:
         if type(value) is not float:
@@ -155,6 +191,8 @@ class Float(Node[float]):
             refuse(path, value, self, cure)
         if not self.low <= value <= self.high:
             refuse(path, value, self)
+        if self._grid and value not in self._grid:
+            refuse(path, value, self, f" (nearest: {self.at(_unit(self, value))})")
 
     def encode(self, value: float) -> list[float]:
         return [value]
@@ -166,25 +204,33 @@ class Float(Node[float]):
         yield Site(path, self, value)
 
     def to_json(self) -> object:
-        return {"float": asdict(self)}
+        fields = asdict(self)
+        return {"float": {name: fields[name] for name in fields if fields[name] is not None}}
 
     def unit(self, value: float) -> float:
         """Return where in [0, 1] a value stands between `low` and `high`."""
+        if self._grid:
+            return self._grid.index(value) / (len(self._grid) - 1)
         return _unit(self, value)
 
     def at(self, unit: float) -> float:
-        """Return the value at a place in [0, 1]; beyond is clipped."""
+        """Return the allowed value nearest to a place in [0, 1]; beyond is clipped."""
         if not 0 < unit < 1:
             return self.low if unit <= 0 else self.high
+        if self._grid:
+            return self._grid[round(unit * (len(self._grid) - 1))]
         return min(max(_number(self, unit), self.low), self.high)
 
     def beside(self, value: float, *, up: bool) -> float:
-        """Return the next float up or down; the other way at the end of the range."""
-        end = self.high if (up and value < self.high) or value <= self.low else self.low
-        return math.nextafter(value, end) + 0.0
+        """Return the next value up or down; the other way at the end of the range."""
+        up = (up and value < self.high) or value <= self.low
+        if self._grid:
+            return self._grid[self._grid.index(value) + (1 if up else -1)]
+        return math.nextafter(value, self.high if up else self.low) + 0.0
 
     def __str__(self) -> str:
-        return f"a float from {self.low!r} to {self.high!r}{_scale(self)}"
+        levels = f"one of {self.levels} levels" if self.levels else "a float"
+        return f"{levels} from {self.low!r} to {self.high!r}{_scale(self)}"
 
 
 def _check_scale(node: Integer | Float) -> None:

@@ -4,6 +4,7 @@ A node is a mapping with one key that names it::
 
     width: {integer: {low: 8, high: 64, step: 8}}
     lr: {float: {low: 0.0001, high: 0.1, log: true}}
+    dropout: {float: {low: 0, high: 0.4, levels: 5}}
     act: {choice: [relu, gelu]}
     block: {choice: {plain: {}, residual: {kernel: {choice: [3, 5]}}}}
     cell: {cell: {nodes: 4, operations: [none, skip_connect, conv]}}
@@ -54,7 +55,7 @@ def _integer(content: object, path: str) -> Integer:
 
 
 def _float(content: object, path: str) -> Float:
-    return _build(Float, path, (), _fields(content, path, ("low", "high"), ("log",)))
+    return _build(Float, path, (), _fields(content, path, ("low", "high"), ("log", "levels")))
 
 
 def _choice(content: object, path: str) -> Choice:

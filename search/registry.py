@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import final
 
 from phylon.search.errors import ConfigurationError, did_you_mean
+from phylon.search.halving import halving
+from phylon.search.hill_climb import hill_climb
+from phylon.search.local_search import LocalSearch
 from phylon.search.named import import_object
+from phylon.search.nsga2 import nsga2
 from phylon.search.random_search import RandomSearch
 from phylon.search.regularized_evolution import regularized_evolution
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Strategy
+
+
+_OF_THE_STUDY = {
+    "space": "space",
+    "objectives": "objectives",
+    "seed": "seed",
+    "epochs": "training.epochs",
+}
+"""What strategies are made with besides their own parameters, and where studies say it."""
 
 
 @final
@@ -21,12 +34,19 @@ class Recipe:
     """How to make a strategy, and what it can do.
 
     Attributes:
-        build: Called with the space, ``objectives=``, ``seed=`` and the strategy's own keywords.
+        build: Called with the space, ``objectives=``, ``seed=``, ``epochs=`` if it takes that (the
+            study's ``training.epochs``; None where nothing is trained), and the strategy's own
+            keywords.
         several_objectives: Whether it can handle more than one objective.
     """
 
     build: Callable[..., Strategy]
     several_objectives: bool = False
+
+    @property
+    def takes_epochs(self) -> bool:
+        """Whether it decides how long candidates train."""
+        return "epochs" in inspect.signature(self.build).parameters
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -35,24 +55,42 @@ class Recipe:
         return {
             name: parameter.default
             for name, parameter in known.items()
-            if name not in ("space", "objectives", "seed")
+            if name not in _OF_THE_STUDY
         }
 
     def __call__(
-        self, space: SearchSpace, *, objectives: int = 1, seed: int = 0, **params: object
+        self,
+        space: SearchSpace,
+        *,
+        objectives: int = 1,
+        seed: int = 0,
+        epochs: int | None = None,
+        **params: object,
     ) -> Strategy:
         """Make the strategy; its parameters must be known."""
+        if self.takes_epochs:
+            params["epochs"] = epochs
         return self.build(space, objectives=objectives, seed=seed, **params)
 
 
 STRATEGIES: dict[str, Recipe] = {
+    "halving": Recipe(halving, several_objectives=True),
+    "hill_climb": Recipe(hill_climb),
+    "local_search": Recipe(LocalSearch),
+    "nsga2": Recipe(nsga2, several_objectives=True),
     "random": Recipe(RandomSearch, several_objectives=True),
     "regularized_evolution": Recipe(regularized_evolution),
 }
 
 
 def make_strategy(
-    name: str, space: SearchSpace, *, objectives: int = 1, seed: int = 0, **params: object
+    name: str,
+    space: SearchSpace,
+    *,
+    objectives: int = 1,
+    seed: int = 0,
+    epochs: int | None = None,
+    **params: object,
 ) -> Strategy:
     """Return a new strategy.
 
@@ -62,6 +100,7 @@ def make_strategy(
         space: Where to search.
         objectives: Number of objectives of the study.
         seed: The study's seed, 0 or more.
+        epochs: The study's ``training.epochs``; None where nothing is trained, as with tables.
         params: The strategy's own parameters.
 
     Raises:
@@ -79,7 +118,21 @@ def make_strategy(
         if param not in recipe.parameters:
             known = did_you_mean(param, recipe.parameters) if recipe.parameters else "it has none"
             raise ConfigurationError(f"strategy.{param}: `{name}` has no such parameter; {known}")
-    return recipe(space, objectives=objectives, seed=seed, **params)
+    return recipe(space, objectives=objectives, seed=seed, epochs=epochs, **params)
+
+
+def check_parameters(names: Iterable[str]) -> None:
+    """Refuse parameters of a strategy that are for the study to say.
+
+    Raises:
+        ConfigurationError: There is one; the message tells where to say it.
+    """
+    for name in names:
+        if name in _OF_THE_STUDY:
+            raise ConfigurationError(
+                f"strategy.{name}: the study says that, not its strategy; set "
+                f"`{_OF_THE_STUDY[name]}`"
+            )
 
 
 def _recipe(name: str) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from phylon.search.checks import check_flag, check_integer, check_number
 from phylon.search.errors import ConfigurationError
 from phylon.search.evolution import Evolution, either, mutation, recombination
 from phylon.search.selection import tournament
@@ -17,6 +18,7 @@ def regularized_evolution(
     population: int = 12,
     sample: int = 6,
     crossover: float = 0.0,
+    repeats: bool = False,
 ) -> Evolution:
     """Regularized evolution (Real et al. 2019, https://arxiv.org/abs/1802.01548).
 
@@ -33,25 +35,21 @@ def regularized_evolution(
         sample: How many members take part in a tournament; from 1 to `population`.
         crossover: Chance in [0, 1] that a child comes from two parents instead of a mutation, which
             is not in the paper.
+        repeats: Whether a child that equals an earlier candidate is measured, and counted, again,
+            as in the paper; else it is drawn again until it is new.
 
     Raises:
         ConfigurationError: A parameter has a value that is not allowed.
     """
-    if type(population) is not int or population < 2:
+    check_integer("population", population, 2)
+    check_integer("sample", sample, 1)
+    if sample > population:
         raise ConfigurationError(
-            f"strategy.population is {population!r}; allowed: integers from 2 up"
-        )
-    if type(sample) is not int or not 1 <= sample <= population:
-        raise ConfigurationError(
-            f"strategy.sample is {sample!r}; allowed: integers from 1 to strategy.population "
+            f"strategy.sample is {sample}; allowed: integers from 1 to strategy.population "
             f"({population})"
         )
-    if isinstance(crossover, bool) or not (
-        isinstance(crossover, int | float) and 0 <= crossover <= 1
-    ):
-        raise ConfigurationError(
-            f"strategy.crossover is {crossover!r}; allowed: numbers from 0 to 1"
-        )
+    check_number("crossover", crossover, 0, 1)
+    check_flag("repeats", repeats)
     return Evolution(
         space,
         initial=population,
@@ -60,4 +58,5 @@ def regularized_evolution(
         survival=youngest(population),
         objectives=objectives,
         seed=seed,
+        repeats=repeats,
     )

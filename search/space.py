@@ -93,7 +93,7 @@ class SearchSpace:
 
     @property
     def size(self) -> float:
-        """Number of architectures, an int; `math.inf` if a float can be among the decisions."""
+        """Number of architectures, an int; `math.inf` if one may hold a float without levels."""
         return self.root.size
 
     def encode(self, architecture: Architecture) -> NDArray[np.float64]:
@@ -131,7 +131,7 @@ class SearchSpace:
             SpaceError: The space is infinite.
         """
         if self.size == math.inf:
-            raise SpaceError("the space holds floats, so it has no end to enumerate; sample it")
+            raise SpaceError("the space holds floats without levels, so it has no end; sample it")
         return map(Architecture, self.root.enumerate())
 
     def to_json(self) -> dict[str, Any]:

@@ -78,6 +78,7 @@ class Strategy(ABC):
 
     Attributes:
         initial: How many candidates are asked before what was learned counts.
+        epochs: How long a new candidate trains; None for the study's own epochs.
         repeats: Whether a network may be proposed again, and measured again, as a new candidate.
 
     Raises:
@@ -85,6 +86,7 @@ class Strategy(ABC):
     """
 
     initial: int = 10
+    epochs: int | None = None
     repeats: bool = False
 
     def __init__(self, space: SearchSpace, *, objectives: int = 1, seed: int = 0) -> None:
@@ -97,6 +99,7 @@ class Strategy(ABC):
         self.seed = seed
         self._start: Sequence[Architecture] = ()
         self._asked = 0
+        self._promotions = 0
         self._keys: set[str] = set()
         self._pending: dict[int, Candidate] = {}
         self._in_order: Iterator[Architecture] | None = None
@@ -107,7 +110,10 @@ class Strategy(ABC):
 
     @abstractmethod
     def _observe(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Learn from a result; called once for a candidate, of those that were asked."""
+        """Learn from a result of a candidate that was asked.
+
+        Called once for a candidate, and again when it is revised: the new result replaces the old.
+        """
 
     def _promote(self) -> Proposal | None:
         """Return a candidate to train on before anything new is proposed; None by default."""
@@ -167,18 +173,27 @@ class Strategy(ABC):
                 f"tell: candidate {candidate.id} has another architecture than the one asked under "
                 f"that id ({candidate.architecture} instead of {expected.architecture})"
             )
-        losses = outcome.losses
-        numbers = (*(losses or ()), outcome.violation)
-        if losses is not None and (
-            len(losses) != self.objectives or not all(map(math.isfinite, numbers))
-        ):
-            raise StudyError(
-                f"tell: the losses of candidate {candidate.id} are {losses}, its violation "
-                f"{outcome.violation}; needed: {self.objectives} finite losses, or None if it "
-                "failed, and a finite violation"
-            )
+        self._check(candidate, outcome)
         del self._pending[candidate.id]
         self._observe(expected, outcome)
+
+    @final
+    def revise(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Take in a better measurement of a candidate that was told before; a failure is ignored.
+
+        Raises:
+            StudyError: The candidate was not told, or the losses are ill-formed as in `tell`.
+        """
+        if not 0 <= candidate.id < self._asked or candidate.id in self._pending:
+            raise StudyError(f"revise: candidate {candidate.id} was not told before; tell it first")
+        self._check(candidate, outcome)
+        if not outcome.failed:
+            self._observe(candidate, outcome)
+
+    @final
+    def idea(self, rng: np.random.Generator) -> Proposal:
+        """Return what might be asked next, seen or not; a strategy that takes it up replays it."""
+        return self._propose(rng)
 
     @final
     def prime(self, start: Sequence[Architecture] = (), known: Sequence[Known] = ()) -> None:
@@ -222,6 +237,14 @@ class Strategy(ABC):
                 self.space.validate(candidate.architecture)
                 self._register(candidate, self.space.key(candidate.architecture))
 
+    def _check(self, candidate: Candidate, outcome: Outcome) -> None:
+        if not outcome.is_well_formed(self.objectives):
+            raise StudyError(
+                f"tell: the losses of candidate {candidate.id} are {outcome.losses}, its violation "
+                f"{outcome.violation}; needed: {self.objectives} finite losses, or None if it "
+                "failed, and a finite violation"
+            )
+
     def _ask_one(self) -> Candidate:
         proposal, key = self._new_proposal(np.random.default_rng([self.seed, self._asked]))
         root = proposal.continues
@@ -232,7 +255,7 @@ class Strategy(ABC):
             operator=proposal.operator,
             generation=proposal.generation,
             seed=candidate_seed(self.seed, self._asked) if root is None else root.seed,
-            epochs=proposal.epochs,
+            epochs=self.epochs if proposal.epochs is None else proposal.epochs,
             continues=None if root is None else root.id,
         )
         self._register(candidate, key)
@@ -242,6 +265,7 @@ class Strategy(ABC):
         self._keys.add(key)
         self._pending[candidate.id] = candidate
         self._asked += 1
+        self._promotions += candidate.continues is not None
         self._accept(candidate)
 
     def _new_proposal(self, rng: np.random.Generator) -> tuple[Proposal, str]:
@@ -259,8 +283,9 @@ class Strategy(ABC):
         )
 
     def _attempts(self, rng: np.random.Generator) -> Iterator[Proposal]:
-        if self._asked < len(self._start):
-            yield Proposal(self._start[self._asked], operator="prime")
+        place = self._asked - self._promotions
+        if place < len(self._start):
+            yield Proposal(self._start[place], operator="prime")
         finite = self.space.size < math.inf
         for _ in range(_TRIES):
             yield self._propose(rng)

@@ -17,6 +17,7 @@ import json
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -197,20 +198,45 @@ class StrategyTests:
             twice.tell(candidate, Outcome((-9.0,) * self.objectives))
             twice.tell(candidate, Outcome())
 
+    def test_results_may_be_revised(self, make: MakeStrategy) -> None:
+        """Better measurements come late, of any candidate; those of unknown ones are refused."""
+        strategy = make(EVERY_NODE, objectives=self.objectives, seed=8)
+        history = asynchronous(strategy, 40)
+        measured = [each for each, result in history if result and not result.failed]
+        for candidate in reversed(measured):
+            strategy.revise(candidate, Outcome((candidate.id / 40,) * self.objectives))
+            strategy.revise(candidate, Outcome())
+        (candidate,) = strategy.ask()
+        with pytest.raises(StudyError, match="not told before"):
+            strategy.revise(candidate, Outcome((0.5,) * self.objectives))
+        with pytest.raises(StudyError, match="losses"):
+            strategy.revise(measured[0], Outcome((0.5,) * (self.objectives + 1)))
+        known = {each.id for each in measured}
+        for candidate in [candidate, *strategy.ask(20)]:
+            strategy.space.validate(candidate.architecture)
+            assert known.issuperset(candidate.parents)
+
     def test_finite_spaces_are_exhausted_exactly(self, make: MakeStrategy) -> None:
-        """Every architecture is asked once; then the end is said, as often as one asks."""
+        """Every architecture is asked once; then the end is said, as often as one asks.
+
+        What was asked may still be promoted.
+        """
         strategy = make(SMALL, objectives=self.objectives, seed=7)
         if strategy.repeats:
             pytest.skip("this strategy measures networks again")
         history = asynchronous(strategy, int(SMALL.size) - 3)
         last = strategy.ask(100)
-        seen = [candidate.architecture for candidate in _asked(history) + last]
-        assert len(seen) == SMALL.size
-        assert set(seen) == set(SMALL.enumerate())
-        for candidate in last:
+        asked = [each for each in _asked(history) + last if each.continues is None]
+        assert len(asked) == SMALL.size
+        assert {each.architecture for each in asked} == set(SMALL.enumerate())
+        while last:
             with pytest.raises(SpaceExhausted, match="78"):
                 strategy.ask()
+            candidate = last.pop(0)
             strategy.tell(candidate, outcome(candidate, self.objectives))
+            with suppress(SpaceExhausted):
+                last += strategy.ask(100)
+            assert all(each in asked or each.continues is not None for each in last)
 
     def test_wrong_use_is_refused(self, make: MakeStrategy, strategy: Strategy) -> None:
         """Foreign candidates and ill-formed losses are errors, and leave no trace."""

@@ -1,11 +1,12 @@
 """Variation: new architectures from known ones, valid by construction.
 
-Both functions follow the tree of the space, so a decision is only ever changed together with all
+All functions follow the tree of the space, so a decision is only ever changed together with all
 that hangs on it; nothing needs repair.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,9 @@ T = TypeVar("T")
 
 STEP = 0.2
 """Standard deviation of a numeric mutation, as a fraction of the range (of its logarithm)."""
+
+FINE_STEP = STEP / 4
+"""The same for the second, smaller step that numbers take among the neighbours."""
 
 
 def mutate(
@@ -41,6 +45,23 @@ def mutate(
     site = sites[int(rng.integers(len(sites)))]
     _replace(tree, site.path, _another(site, rng))
     return Architecture(tree)
+
+
+def neighbours(
+    space: SearchSpace, architecture: Architecture, rng: np.random.Generator
+) -> Iterator[Architecture]:
+    """Yield, lazily and each once, the architectures that differ in one live decision.
+
+    A choice takes every other option, and draws what hangs on it. A number takes two Gaussian
+    steps, of the deviations `STEP` and `FINE_STEP`; an integer also goes one step down and one up.
+    A repeat gains one drawn item, and loses each of its own in turn. So nothing is left out where
+    there are only cells, and choices of constants; elsewhere it is a sample.
+
+    Raises:
+        SpaceError: The architecture is not in the space.
+    """
+    space.validate(architecture)
+    return _neighbours(space, architecture, rng)
 
 
 def crossover(
@@ -73,8 +94,52 @@ def _another(site: Site, rng: np.random.Generator) -> object:
             raise TypeError(f"{type(node).__name__} has no mutation; add a case here")
 
 
-def _step(node: Integer | Float, value: Any, rng: np.random.Generator) -> float:  # noqa: ANN401
-    step = rng.normal(0.0, STEP)
+def _neighbours(
+    space: SearchSpace, architecture: Architecture, rng: np.random.Generator
+) -> Iterator[Architecture]:
+    tree = architecture.nested
+    seen = {architecture}
+    for site in list(space.root.sites(tree, ())):
+        for value in _others(site, rng):
+            _replace(tree, site.path, value)
+            neighbour = Architecture(tree)
+            _replace(tree, site.path, site.value)
+            if neighbour not in seen:
+                seen.add(neighbour)
+                yield neighbour
+
+
+def _others(site: Site, rng: np.random.Generator) -> Iterator[object]:
+    """Yield values for the site other than the one it has, perhaps one of them twice."""
+    match site.node:
+        case Integer() | Float() as node:
+            if isinstance(node, Integer):
+                yield node.beside(site.value, up=False)
+                yield node.beside(site.value, up=True)
+            for deviation in (STEP, FINE_STEP):
+                yield _step(node, site.value, rng, deviation)
+        case Choice() as node:
+            for i in range(len(node.options)):
+                if i != node.index(site.value):
+                    yield node.draw(i, rng)
+        case Repeat() as node:
+            items = site.value
+            if len(items) < node.high:
+                place = int(rng.integers(len(items) + 1))
+                yield [*items[:place], node.item.sample(rng), *items[place:]]
+            if len(items) > node.low:
+                yield from (items[:place] + items[place + 1 :] for place in range(len(items)))
+        case node:
+            raise TypeError(f"{type(node).__name__} has no neighbours; add a case here")
+
+
+def _step(
+    node: Integer | Float,
+    value: Any,  # noqa: ANN401 - what the node allows
+    rng: np.random.Generator,
+    deviation: float = STEP,
+) -> float:
+    step = rng.normal(0.0, deviation)
     # A step may be clipped away at one end of the range, or be too small for an integer.
     for target in (node.unit(value) + step, node.unit(value) - step):
         if (other := node.at(target)) != value:

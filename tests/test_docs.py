@@ -126,6 +126,8 @@ def default_of(field: FieldInfo) -> str:
         return "-"
     if isinstance(field.default, BaseModel):
         return ""
+    if field.default == ():
+        return "[]"
     return "null" if isinstance(field.default, NoneType) else str(field.default)
 
 
@@ -137,6 +139,7 @@ def test_every_key_of_the_study_file_is_told_with_its_default() -> None:
     expected = {key: default_of(field) for key, field in keys(StudyConfig)}
     expected["strategy.name"] = StudyConfig.model_fields["strategy"].default.name
     expected |= {"objectives.0.metric": "-", "objectives.0.direction": "-"}
+    expected |= {f"constraints.0.{key}": "-" for key in ("metric", "at_most", "at_least")}
     assert told == expected
 
 

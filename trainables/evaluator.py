@@ -27,6 +27,10 @@ class LightningEvaluator:
     On a CPU, a candidate's metrics follow from its architecture, its seed, the study's seed, the
     threads and the training settings, to the last bit and however often it was interrupted.
 
+    A search candidate with fewer epochs than `training` stops early in a training of that length,
+    whose schedule it follows: a candidate that continues it goes on as if there had been no stop.
+    Final candidates have a training of their own length.
+
     Args:
         task: What to build and to learn.
         training: How long and in what portions.
@@ -68,8 +72,9 @@ class LightningEvaluator:
     def evaluate(self, candidate: Candidate, context: Context) -> None:
         """Train a candidate, reporting every epoch.
 
-        An earlier attempt in the same folder is taken up where it left its last checkpoint; what
-        it had measured is reported again, the same.
+        An earlier attempt in the same folder is taken up where it left its last checkpoint, else
+        the candidate that this one continues. What was measured up to there is reported again, the
+        same. Without a checkpoint of either the training starts at its beginning, to the same end.
 
         Raises:
             EvaluationError: The loss became NaN or infinite, memory ran out, or the module did not
@@ -94,7 +99,7 @@ class LightningEvaluator:
                 self.training.checkpoint_every,
             )
             trainer = new_trainer(context, self._epochs(candidate), reporter)
-            start = folder.checkpoint if folder.resumable() else None
+            start = folder.start()
             trainer.fit(module, datamodule=self._datamodule(), ckpt_path=start, weights_only=True)
 
     def test(self, candidate: Candidate, context: Context) -> dict[str, float]:
@@ -152,7 +157,12 @@ class LightningEvaluator:
         return CandidateFolder(path, candidate, self._epochs(candidate), self.training.batch_size)
 
     def _epochs(self, candidate: Candidate) -> int:
-        return self.training.epochs if candidate.epochs is None else candidate.epochs
+        """Return the length of the training, in which a candidate may stop early."""
+        if candidate.epochs is None:
+            return self.training.epochs
+        if candidate.phase == "final":
+            return candidate.epochs
+        return max(candidate.epochs, self.training.epochs)
 
     def _module(self, candidate: Candidate) -> tuple[LightningModule, nn.Module]:
         """Return what trains a candidate, and its network, with weights drawn from its seed."""

@@ -6,7 +6,7 @@ import json
 import logging
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -32,14 +32,26 @@ class CandidateFolder:
     """The checkpoint of a candidate in training, or the weights of a trained one.
 
     Either tells what was measured up to it and for which training, so that a later attempt at the
-    same candidate takes up there, and one that trains otherwise does not.
+    same candidate takes up there, and one that trains otherwise does not. A candidate that ended
+    before its training did has both, and another one may go on from its checkpoint.
+
+    Args:
+        path: The candidate's own folder; those of other candidates stand beside it.
+        candidate: The candidate.
+        epochs: Those of the training, which its schedule reckons with.
+        batch_size: Samples per step.
+
+    Attributes:
+        until: The candidate's last epoch, at most `epochs`.
     """
 
     def __init__(self, path: Path, candidate: Candidate, epochs: int, batch_size: int) -> None:
         self.path = path
         self.weights = path / WEIGHTS
         self.checkpoint = path / CHECKPOINT
-        self._identity = {
+        self.until = epochs if candidate.epochs is None else candidate.epochs
+        self._continues = candidate.continues
+        self._training = {
             "architecture": candidate.architecture.key,
             "seed": candidate.seed,
             "epochs": epochs,
@@ -49,16 +61,30 @@ class CandidateFolder:
 
     def state(self, history: Sequence[Measurement]) -> dict[str, Any]:
         """Return what both files tell besides weights, as plain data."""
-        return {"training": self._identity, "history": [asdict(each) for each in history]}
+        return {
+            "training": self._training,
+            "until": self.until,
+            "history": [asdict(each) for each in history],
+        }
+
+    def recall(self, state: dict[str, Any]) -> list[Measurement]:
+        """Return what was measured up to a checkpoint; another candidate's seconds do not count."""
+        history = _measurements(state)
+        if state["until"] == self.until:
+            return history
+        return [replace(each, seconds=0.0, checkpoint=None) for each in history]
 
     def save_checkpoint(self, trainer: Trainer) -> None:
         """Write all that `Trainer.fit` needs to go on as if it had not been interrupted."""
         _write(self.checkpoint, lambda path: trainer.save_checkpoint(path, weights_only=False))
 
     def save_weights(self, module: nn.Module, history: Sequence[Measurement]) -> None:
-        """Write the weights of the trained module, which replace its checkpoint."""
+        """Write the weights of the trained module."""
         metadata = {METADATA: json.dumps(self.state(history))}
         _write(self.weights, lambda path: save_model(module, str(path), metadata))
+
+    def drop_checkpoint(self) -> None:
+        """Remove the checkpoint of a training that is over."""
         self.checkpoint.unlink(missing_ok=True)
 
     def load_weights(self, module: nn.Module) -> None:
@@ -78,30 +104,46 @@ class CandidateFolder:
 
     def finished(self) -> list[Measurement] | None:
         """Return the measurements of a training that came to its end; None if there was none."""
-        return self._history(self.weights, _weights_state)
-
-    def resumable(self) -> bool:
-        """Whether there is a checkpoint of this training that can be read."""
-        return self._history(self.checkpoint, _checkpoint_state) is not None
-
-    def _history(self, path: Path, read: Callable[[Path], Any]) -> list[Measurement] | None:
-        """Return the measurements that a file tells of; drop a file that is unusable."""
-        if not path.exists():
+        if not self.weights.exists():
             return None
-        try:
-            state = read(path)
-            history = measurements(state)
-            reason = "" if state["training"] == self._identity else "it is of another training"
-        except (*UNREADABLE, SafetensorError) as error:
-            reason = f"it cannot be read ({error})"
-        if not reason:
-            return history
-        log.warning("training starts over without `%s`: %s", path, reason)
-        path.unlink(missing_ok=True)
+        state, reason = self._read(self.weights, _weights_state)
+        if state and state["until"] != self.until:
+            reason = "it is of other epochs"
+        if state and not reason:
+            return _measurements(state)
+        log.warning("training starts over without `%s`: %s", self.weights, reason)
+        self.weights.unlink(missing_ok=True)
         return None
 
+    def start(self) -> Path | None:
+        """Return the checkpoint to go on from: its own, else that of the candidate it continues."""
+        paths = [self.checkpoint] if self.checkpoint.exists() else []
+        if self._continues is not None:
+            paths.append(self.path.parent / str(self._continues) / CHECKPOINT)
+        for path in paths:
+            state, reason = self._read(path, _checkpoint_state)
+            if state and len(state["history"]) >= self.until:
+                reason = "it has trained for longer"
+            if not reason:
+                return path
+            log.warning("training starts over without `%s`: %s", path, reason)
+        return None
 
-def measurements(state: dict[str, Any]) -> list[Measurement]:
+    def _read(self, path: Path, read: Callable[[Path], Any]) -> tuple[dict[str, Any] | None, str]:
+        """Return the state in a file of this training, or why there is none."""
+        try:
+            state = read(path)
+            _measurements(state)
+            if state["training"] == self._training:
+                return state, ""
+        except FileNotFoundError:
+            return None, "it is gone"
+        except (*UNREADABLE, SafetensorError) as error:
+            return None, f"it cannot be read ({error})"
+        return None, "it is of another training"
+
+
+def _measurements(state: dict[str, Any]) -> list[Measurement]:
     """Return the measurements in a state that `CandidateFolder.state` returned."""
     return [Measurement(**fields) for fields in state["history"]]
 

@@ -19,20 +19,28 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
     from torch import nn
 
-DECISIONS = ("stages", "activation", "dropout", "learning_rate", "weight_decay")
+MACRO = ("stages", "activation", "dropout")
+CELLS = ("cell", "cells", "channels")
 
 
 @final
 class ImageTask(Task):
-    """Classify pictures with networks of the macro space.
+    """Classify pictures with networks of the macro space or of NAS-Bench-201's.
+
+    Architectures with a `cell` are of the latter. Learning rate and weight decay may be decided by
+    the space as well, with these names, whichever networks it is made of.
 
     Attributes:
         dataset: The pictures.
         space: By default a `macro_space` that fits their size.
+        learning_rate: The highest of the cycle, where the space decides none.
+        weight_decay: Where the space decides none.
     """
 
     metrics = ("val_accuracy", "val_loss", "train_loss")
     smallest_batch = 2  # of one picture, batch norm has no deviation
+    learning_rate = 1e-2
+    weight_decay = 1e-3
 
     def __init__(self, dataset: ImageDataset, space: SearchSpace | None = None) -> None:
         self.dataset = dataset
@@ -42,23 +50,28 @@ class ImageTask(Task):
         """Return a network from normalised pictures ``(b, c, h, w)`` to logits ``(b, k)``.
 
         Raises:
-            ConfigurationError: The architecture is of no `macro_space`.
+            ConfigurationError: The architecture is of neither space.
         """
+        from phylon.trainables.cellnet import build_cellnet
         from phylon.trainables.convnet import build_convnet
 
-        if missing := [name for name in DECISIONS if name not in architecture]:
+        has_cell = "cell" in architecture
+        needed, build = (CELLS, build_cellnet) if has_cell else (MACRO, build_convnet)
+        if missing := [name for name in needed if name not in architecture]:
             raise ConfigurationError(
                 f"the space does not decide {', '.join(missing)}: the task `{self.dataset.source}` "
-                "builds networks of phylon.trainables.macro_space; for another space, bring a Task "
-                "with a build of its own"
+                f"builds networks of macro_space, which decides {', '.join(MACRO)}, and of "
+                f"nasbench201_space, which decides {', '.join(CELLS)}; for another space, bring a "
+                "Task with a build of its own"
             )
-        return build_convnet(architecture, self.dataset.channels, len(self.dataset.classes))
+        return build(architecture, self.dataset.channels, len(self.dataset.classes))
 
     def lightning_module(self, network: nn.Module, architecture: Architecture) -> LightningModule:
         """Return an `ImageClassifier` with the architecture's learning rate and weight decay."""
         from phylon.trainables.classification import ImageClassifier
 
-        rate, decay = architecture["learning_rate"], architecture["weight_decay"]
+        rate = architecture.get("learning_rate", self.learning_rate)
+        decay = architecture.get("weight_decay", self.weight_decay)
         return ImageClassifier(network, rate, decay)
 
     def datamodule(self, seed: int, batch_size: int) -> LightningDataModule:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from phylon.search.architecture import Architecture
 from phylon.search.nodes import Cell, Choice
 from phylon.search.space import SearchSpace
@@ -21,6 +24,22 @@ def nasbench201_space(cells: int = 5, channels: int = 16) -> SearchSpace:
         SpaceError: A number is no scalar that an architecture can hold.
     """
     return SearchSpace(cell=CELL, cells=Choice(cells), channels=Choice(channels))
+
+
+def cell_of(value: object) -> Cell | None:
+    """Return a cell that has this value, whatever its nodes and operations; None if none has.
+
+    >>> cell_of({"edge_0_1": "conv", "edge_0_2": "none", "edge_1_2": "pool"})
+    Cell(nodes=3, operations=('conv', 'none', 'pool'), zero='none', identity='skip_connect')
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
+        return None
+    nodes = (1 + math.isqrt(1 + 8 * len(value))) // 2  # n nodes have n (n - 1) / 2 edges
+    operations = tuple(sorted(set(value.values())))
+    if nodes < 2:
+        return None
+    cell = Cell(nodes, operations)
+    return cell if cell.children.keys() == value.keys() else None
 
 
 def from_string(text: str, cells: int = 5, channels: int = 16) -> Architecture:

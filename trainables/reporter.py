@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from phylon.search.candidate import Measurement
 from phylon.search.errors import EvaluationError
-from phylon.trainables.folder import CHECKPOINT, WEIGHTS, CandidateFolder, measurements
+from phylon.trainables.folder import CHECKPOINT, WEIGHTS, CandidateFolder
 from phylon.trainables.instruments import LossGuard, MacCounter, seed_epoch
 
 AT_RISK = 10.0  # seconds of training that an interruption may cost, if nothing else was asked for
@@ -64,7 +64,7 @@ class EpochReporter(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Undo `state_dict`."""
-        self._history = measurements(state_dict)
+        self._history = self._folder.recall(state_dict)
         self._counter.macs = state_dict["macs"]
 
     def on_save_checkpoint(
@@ -78,7 +78,7 @@ class EpochReporter(Checkpoint):
             checkpoint.pop(key, None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Report again what an earlier attempt may not have got through, and catch up with it.
+        """Report again what was measured before, by whomever, and catch up with it.
 
         Lightning tells schedulers that wait for a plateau of an epoch only after its checkpoint.
         """
@@ -141,16 +141,20 @@ class EpochReporter(Checkpoint):
         """Write a checkpoint if it is due, or the weights after the last epoch, and report."""
         now = time.perf_counter()
         step = trainer.current_epoch + 1
-        last = trainer.should_stop or step == trainer.max_epochs
+        over = trainer.should_stop or step == trainer.max_epochs
+        last = over or step == self._folder.until
         kept = WEIGHTS if last else CHECKPOINT if self._due(step, now) else None
         measurement = Measurement(step, self._metrics(trainer), now - self._since, kept)
         self._since = now
         self._history.append(measurement)
         if last:
             self._folder.save_weights(pl_module, self._history)
+        if over:
+            self._folder.drop_checkpoint()
         elif kept:
             self._folder.save_checkpoint(trainer)
             self._kept_at = now
+        trainer.should_stop = last
         self._report(measurement)
 
     def _due(self, step: int, now: float) -> bool:

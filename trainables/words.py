@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from phylon.search.architecture import Architecture
+from phylon.trainables.nasbench201 import cell_of
 
 POOLINGS = {"max": "max pool", "avg": "average pool", "stride": "stride 2"}
 STAGE = {"block", "depth", "width", "pooling"}
@@ -15,7 +16,8 @@ STAGE = {"block", "depth", "width", "pooling"}
 def describe(architecture: Architecture) -> str:
     """Return what a network is made of, in one line.
 
-    Networks of the macro space are told stage by stage, others decision by decision:
+    Networks of the macro space are told stage by stage, others decision by decision, with cells in
+    the notation of NAS-Bench-201:
 
     >>> describe(Architecture({"cells": 3, "rate": 0.00123, "op": {"type": "conv", "kernel": 3}}))
     'cells 3, op conv (kernel 3), rate 1.2e-3'
@@ -65,6 +67,8 @@ def _items(values: list[object]) -> list[str]:
 
 def _value(value: object) -> str:
     if isinstance(value, Mapping):
+        if cell := cell_of(value):
+            return cell.write(dict(value))
         inner = _block(value)
         kind = value.get("type")
         return inner if kind is None else f"{kind} ({inner})" if inner else str(kind)

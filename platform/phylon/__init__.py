@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from phylon.search import Block as Block
     from phylon.search import Candidate as Candidate
     from phylon.search import Choice as Choice
+    from phylon.search import Constraint as Constraint
     from phylon.search import Context as Context
     from phylon.search import Evaluator as Evaluator
     from phylon.search import Float as Float
@@ -35,7 +36,7 @@ _HOMES = {
     "phylon.config": ["StudyConfig"],
     "phylon.errors": ["PhylonError"],
     "phylon.search": [
-        "Architecture", "Block", "Candidate", "Choice", "Context", "Evaluator", "Float", "Integer",
+        "Architecture", "Block", "Candidate", "Choice", "Constraint", "Context", "Evaluator", "Float", "Integer",
         "Measurement", "Objective", "Repeat", "SearchSpace", "Strategy",
     ],
     "phylon.study": ["Study"],

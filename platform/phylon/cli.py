@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from phylon.cli_bench import bench
 from phylon.streams import forgiving_output
 
 if TYPE_CHECKING:
@@ -165,6 +166,9 @@ def init(file: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
     click.echo(f"wrote {file}; edit it, then: phylon run {file}")
+
+
+cli.add_command(bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from pydantic import (
 
 from phylon.config_errors import messages
 from phylon.errors import ConfigurationError
+from phylon.search.constraint import Constraint
 from phylon.search.objective import Objective
 
 _SMALLEST_SHARE = 0.001  # of a CPU or GPU; Ray counts in ten-thousandths
@@ -90,6 +91,20 @@ class Final(Section):
     seeds: Count = Field(default=3, description="how often each, from other random weights")
 
 
+class Initial(Section):
+    """How the first candidates are chosen, before the strategy has anything to go by."""
+
+    name: Literal["random", "zero_cost"] = Field(
+        description="random, or zero_cost: half of them by the scores of untrained networks"
+    )
+    samples: Count = Field(default=2000, description="zero_cost: how many networks are scored")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_bare_name(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+
 class Resources(Section):
     """What one candidate holds while it trains; the machine is shared out accordingly."""
 
@@ -139,8 +154,17 @@ class StudyConfig(Section):
         default=Component(name="regularized_evolution"),
         description="how the next candidate is chosen",
     )
+    initial: Initial = Field(
+        default=Initial(name="random"), description="how the first candidates are chosen"
+    )
+    warm_start: tuple[Text, ...] = Field(
+        default=(), description="folders of earlier studies to learn from"
+    )
     objectives: tuple[Annotated[Objective, BeforeValidator(_explicit_direction)], ...] = Field(
         min_length=1, description="metrics to maximize or minimize, the most important first"
+    )
+    constraints: tuple[Constraint, ...] = Field(
+        default=(), description="bounds that metrics must keep to; what misses one ranks last"
     )
     budget: Budget = Field(description="how much to search")
     training: Training = Field(default=Training(), description="how each candidate is trained")

@@ -24,7 +24,15 @@ _EXPECTED = {
     "tuple_type": "a list, its entries begun by `-`",
 }
 
-_OBJECTIVE = {"metric": "a metric that the task reports", "direction": "maximize or minimize"}
+_METRIC = "a metric that the task reports"
+_ENTRIES = {
+    "objectives": {"metric": _METRIC, "direction": "maximize or minimize"},
+    "constraints": {
+        "metric": _METRIC,
+        "at_most": "the highest value allowed",
+        "at_least": "the lowest value allowed",
+    },
+}
 
 
 def messages(model: type[BaseModel], error: ValidationError) -> Iterator[tuple[Path, str]]:
@@ -91,7 +99,7 @@ def fields_at(model: type[BaseModel], path: Path) -> dict[str, str]:
         kind = _inner(kind) if isinstance(part, int) else _field_type(kind, part)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: field.description or "" for name, field in kind.model_fields.items()}
-    return dict(_OBJECTIVE)
+    return _ENTRIES[str(path[0])]
 
 
 def _field_type(kind: Any, name: str) -> Any:  # noqa: ANN401

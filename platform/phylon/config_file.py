@@ -16,7 +16,7 @@ from phylon.errors import ConfigurationError
 from phylon.search.architecture import dotted
 
 Key: TypeAlias = tuple[str | int, ...]
-_COMPONENTS = ("task", "space", "strategy")
+_COMPONENTS = ("task", "space", "strategy", "initial")
 _LEADING_KEY = re.compile(r"(\w+(?:\.\w+)*): ")
 _TAG = "tag:yaml.org,2002:"
 
@@ -71,6 +71,30 @@ def read_study_file(path: Path | str, overrides: Sequence[str] = ()) -> StudyFil
         lines = [f"{source.place(key)}: {text}" for key, text in found]
         raise ConfigurationError("\n".join(lines)) from None
     return StudyFile(config, source)
+
+
+def read_setting(text: str, place: str, example: str) -> tuple[list[str], object]:
+    """Return the parts of the key, and the value, of ``dotted.key=value``, the value being YAML.
+
+    Args:
+        text: What to read.
+        place: Where it was given, for messages.
+        example: Another one, for messages.
+
+    Raises:
+        ConfigurationError: It is no key and value.
+    """
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        cure = f"write it as key=value, for example {example}"
+        raise ConfigurationError(f"{place}: not a key and a value; {cure}")
+    try:
+        return parts, yaml.load(value, _Loader)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or error
+        reason = f"the value is not valid YAML: {problem}; put it in quotes"
+        raise ConfigurationError(f"{place}: {reason}") from None
 
 
 class StudyFile:
@@ -150,17 +174,7 @@ class _Source:
     def override(self, data: dict[str, Any], text: str) -> None:
         """Put one ``dotted.key=value`` into the data."""
         place = f"--set {text}"
-        key_text, equals, value = text.partition("=")
-        parts = key_text.strip().split(".")
-        if not equals or not all(parts):
-            cure = "write it as key=value, for example --set budget.candidates=40"
-            raise ConfigurationError(f"{place}: not a key and a value; {cure}")
-        try:
-            parsed = yaml.load(value, _Loader)
-        except yaml.YAMLError as error:
-            problem = getattr(error, "problem", None) or error
-            reason = f"the value is not valid YAML: {problem}; put it in quotes"
-            raise ConfigurationError(f"{place}: {reason}") from None
+        parts, parsed = read_setting(text, place, "budget.candidates=40")
         for key in _assign(data, parts, parsed, place):
             stale = [old for old in self._places if old[: len(key)] == key]
             for old in stale:

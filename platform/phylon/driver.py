@@ -13,6 +13,7 @@ from phylon.errors import EvaluationError, SpaceExhausted
 from phylon.journal import JournalWriter
 from phylon.order import Arrival, Order
 from phylon.search.candidate import Candidate, Measurement, Outcome, candidate_seed
+from phylon.search.constraint import total_violation
 from phylon.search.objective import losses
 from phylon.search.strategy import Strategy
 from phylon.state import Record, StudyState
@@ -108,11 +109,13 @@ class Driver:
     def complete(self, candidate_id: int, usage: Usage) -> None:
         """Take the end of a candidate that was measured.
 
-        Its result is its last measurement; without every objective in it the candidate has failed.
+        Its result is its last measurement; without every objective, and every metric that is
+        constrained, in it the candidate has failed.
         """
         _, metrics = self._last.get(candidate_id, (0, {}))
         try:
             losses(self.state.objectives, metrics)
+            total_violation(self.state.constraints, metrics)
         except EvaluationError as error:
             self.fail(candidate_id, str(error), usage)
             return
@@ -250,6 +253,8 @@ class Driver:
                 listener(event)
 
     def _tell(self, event: events.Event) -> None:
+        if isinstance(event, events.Primed):
+            self._strategy.prime(event.start, event.known)
         told = history_item(event, self.state)
         if told and told[1]:
             self._strategy.tell(told[0], told[1])
@@ -268,9 +273,10 @@ def history_item(event: events.Event, state: StudyState) -> tuple[Candidate, Out
         case events.Completed() | events.Failed():
             record = state.records[event.candidate_id]
             if record.candidate.phase == "search":
-                failed = isinstance(event, events.Failed)
-                values = None if failed else losses(state.objectives, record.metrics)
-                return record.candidate, Outcome(values)
+                if isinstance(event, events.Failed):
+                    return record.candidate, Outcome()
+                values = losses(state.objectives, record.metrics)
+                return record.candidate, Outcome(values, state.violation(record))
     return None
 
 
@@ -281,6 +287,8 @@ def replay(history: Iterable[events.Event], strategy: Strategy) -> StudyState:
     def told() -> Iterable[tuple[Candidate, Outcome | None]]:
         for event in history:
             state.apply(event)
+            if isinstance(event, events.Primed):
+                strategy.prime(event.start, event.known)
             if item := history_item(event, state):
                 yield item
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from phylon.errors import JournalError
+from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement
+from phylon.search.strategy import Known
 
 SCHEMA = 1
 
@@ -50,6 +52,12 @@ class Event:
 def _plain(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, Candidate):
         return value.to_json()
+    if isinstance(value, Architecture):
+        return value.nested
+    if isinstance(value, Known):
+        return [value.architecture.nested, list(value.losses)]
+    if isinstance(value, list):
+        return list(map(_plain, value))
     if isinstance(value, Measurement):
         return dataclasses.asdict(value)
     return value
@@ -106,6 +114,28 @@ class Opened(Event):
     resources: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
     dropped_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Primed(Event):
+    """The strategy was given something to begin with, before the first proposal.
+
+    Attributes:
+        start: Architectures to propose first.
+        known: Results of earlier studies to learn from.
+    """
+
+    start: list[Architecture]
+    known: list[Known] = field(default_factory=list)
+
+    @classmethod
+    def restore(cls, fields: dict[str, Any]) -> Event:
+        """Build the event from its plain JSON fields."""
+        fields["start"] = [Architecture(nested) for nested in fields["start"]]
+        fields["known"] = [
+            Known(Architecture(nested), tuple(scores)) for nested, scores in fields["known"]
+        ]
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +231,7 @@ class Finished(Event):
 
 
 _KINDS: tuple[type[Event], ...] = (
-    Created, Opened, Proposed, Reported, Completed, Failed, Lost, Tested, Interrupted, Finished,
+    Created, Opened, Primed, Proposed, Reported, Completed, Failed, Lost, Tested, Interrupted,
+    Finished,
 )  # fmt: skip
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in _KINDS}

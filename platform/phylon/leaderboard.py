@@ -65,7 +65,7 @@ def family_table(state: StudyState) -> Table:
         found = (record.metrics.get(o.metric) for o in state.objectives)
         values = ["" if value is None else f"{value:.4f}" for value in found]
         cells = [str(record.id), candidate.phase, _origin(record), str(candidate.generation)]
-        table.add_row(*cells, record.state, *values)
+        table.add_row(*cells, _state(state, record), *values)
     return table
 
 
@@ -98,18 +98,21 @@ def _headline(state: StudyState, name: str, status: str) -> Text:
 
 def _drawing(state: StudyState) -> Iterator[RenderableType]:
     objective = state.objectives[0]
-    done = sorted(state.ranking("search"), key=lambda r: r.id)
-    values = [record.metrics[objective.metric] for record in done]
+    feasible = [record for record in state.ranking("search") if not state.violation(record)]
+    values = [r.metrics[objective.metric] for r in sorted(feasible, key=lambda r: r.id)]
     drawn = picture.draw(values, maximize=objective.direction == "maximize")
-    caption = f"{objective.metric} of each candidate (·) and the best so far (━)"
+    each = "candidate that meets the constraints" if state.constraints else "candidate"
+    caption = f"{objective.metric} of each {each} (·) and the best so far (━)"
     if drawn:
         yield Group(Text(drawn), Text(caption, style="dim"))
 
 
 def _search_table(state: StudyState, rows: int) -> Table:
     ranking = state.ranking("search")
+    told = {objective.metric for objective in state.objectives}
+    bounded = [constraint.metric for constraint in state.constraints]
     costs = [name for name in _COSTS if any(name in record.metrics for record in ranking)]
-    costs = [name for name in costs if name not in {o.metric for o in state.objectives}]
+    costs = [name for name in dict.fromkeys([*bounded, *costs]) if name not in told]
     table = plain_table("Search: the best candidates", expand=True)
     for heading in ("rank", "id"):
         table.add_column(heading, justify="right")
@@ -123,8 +126,9 @@ def _search_table(state: StudyState, rows: int) -> Table:
     for rank, record in enumerate(ranking[:rows], start=1):
         values = [f"{record.metrics[o.metric]:.4f}" for o in state.objectives]
         sizes = [magnitude(record.metrics[n]) if n in record.metrics else "" for n in costs]
-        cells = [str(rank), str(record.id), *values, *sizes, str(record.step or "")]
-        style = "bold" if rank == 1 else None
+        place = "infeasible" if state.violation(record) else str(rank)
+        cells = [place, str(record.id), *values, *sizes, str(record.step or "")]
+        style = "dim" if state.violation(record) else "bold" if rank == 1 else None
         table.add_row(*cells, _origin(record), describe(record.candidate.architecture), style=style)
     return table
 
@@ -160,6 +164,11 @@ def _origin(record: Record) -> str:
     return f"{record.candidate.operator} of {parents}" if parents else record.candidate.operator
 
 
+def _state(state: StudyState, record: Record) -> str:
+    is_infeasible = record.state == "completed" and state.violation(record)
+    return "infeasible" if is_infeasible else record.state
+
+
 def _verdict(state: StudyState, best: Record) -> RenderableType:
     words = describe(best.candidate.architecture)
     lines = [Text.assemble(("The best network: ", "bold"), words)]
@@ -169,11 +178,19 @@ def _verdict(state: StudyState, best: Record) -> RenderableType:
         values = [record.metrics[objective.metric] for record in winners]
         line = f"{objective.metric}  {mean_and_spread(values)}{trained}"
         lines.append(Text(line, style="green"))
+    if state.violation(best):
+        lines.append(Text(_complaint(state, best), style="yellow"))
     tested = state.tested.metrics if state.tested else {}
     for metric, numbers in tested.items():
         note = " on a test split that the search never saw"
         lines.append(Text.assemble((f"{metric}  {mean_and_spread(numbers)}", "bold green"), note))
     return Group(*lines)
+
+
+def _complaint(state: StudyState, best: Record) -> str:
+    missed = (c for c in state.constraints if c.violation(best.metrics))
+    words = "; ".join(f"{each}, but is {best.metrics[each.metric]:,.6g}" for each in missed)
+    return f"No candidate meets the constraints; this one comes nearest: {words}"
 
 
 def _failures(state: StudyState) -> Iterator[RenderableType]:

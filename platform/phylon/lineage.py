@@ -28,14 +28,15 @@ def lineage_rows(state: StudyState, run_ids: Mapping[int, str]) -> list[dict[str
         state: The study.
         run_ids: The MLflow run of each candidate that has one.
     """
-    return [_row(record, run_ids) for _, record in sorted(state.records.items())]
+    return [_row(state, record, run_ids) for _, record in sorted(state.records.items())]
 
 
 def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
     """Return the candidates in order of their ids as an Arrow table of one row each.
 
     ``metrics`` is a struct with a field for each metric, null where it was not reported;
-    ``architecture`` is JSON; ``epochs`` counts those trained; times are in UTC.
+    ``architecture`` is JSON; ``epochs`` counts those trained; ``violation`` is 0 for candidates
+    that meet the constraints, null for those not completed; times are in UTC.
 
     Args:
         state: The study.
@@ -52,6 +53,7 @@ def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
         "generation": pa.array([c.generation for c in candidates], pa.int64()),
         "state": pa.array([r.state for r in records], pa.string()),
         "metrics": _metrics(state, records),
+        "violation": pa.array([_violation(state, r) for r in records], pa.float64()),
         "key": pa.array([a.key for a in architectures], pa.string()),
         "architecture": pa.array([json.dumps(a.nested) for a in architectures], pa.string()),
         "epochs": pa.array([r.step for r in records], pa.int64()),
@@ -69,14 +71,23 @@ def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
 
 
 def write_parquet(state: StudyState, run_ids: Mapping[int, str], file: Path) -> None:
-    """Write `lineage_table` to a Parquet file; a reader sees the old file or the whole new one.
+    """Write `lineage_table` to a Parquet file; see `save`.
+
+    Raises:
+        ConfigurationError: The file cannot be written there.
+    """
+    save(lineage_table(state, run_ids), file)
+
+
+def save(table: pa.Table, file: Path) -> None:
+    """Write a table to a Parquet file; a reader sees the old file or the whole new one.
 
     Raises:
         ConfigurationError: The file cannot be written there.
     """
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        pq.write_table(lineage_table(state, run_ids), fresh, compression="zstd")
+        pq.write_table(table, fresh, compression="zstd")
         fresh.replace(file)
     except OSError as error:
         fresh.unlink(missing_ok=True)
@@ -86,7 +97,7 @@ def write_parquet(state: StudyState, run_ids: Mapping[int, str], file: Path) -> 
         ) from error
 
 
-def _row(record: Record, run_ids: Mapping[int, str]) -> dict[str, Any]:
+def _row(state: StudyState, record: Record, run_ids: Mapping[int, str]) -> dict[str, Any]:
     candidate = record.candidate
     return {
         "id": candidate.id,
@@ -96,6 +107,7 @@ def _row(record: Record, run_ids: Mapping[int, str]) -> dict[str, Any]:
         "generation": candidate.generation,
         "state": record.state,
         "metrics": {name: _finite(value) for name, value in record.metrics.items()},
+        "violation": _violation(state, record),
         "key": candidate.architecture.key,
         "architecture": candidate.architecture.nested,
         "epochs": record.step,
@@ -108,6 +120,10 @@ def _row(record: Record, run_ids: Mapping[int, str]) -> dict[str, Any]:
         "reason": record.reason,
         "mlflow_run_id": run_ids.get(candidate.id),
     }
+
+
+def _violation(state: StudyState, record: Record) -> float | None:
+    return state.violation(record) if record.state == "completed" else None
 
 
 def _metrics(state: StudyState, records: Sequence[Record]) -> pa.StructArray:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from phylon import events
 from phylon.mlflow_record import STUDY
+from phylon.search.constraint import Constraint, total_violation
 from phylon.search.objective import Objective
 
 MAX_KEY = 250
@@ -78,6 +79,7 @@ class Projection:
         self.finished: int | None = None
         self._events = 0
         self._objectives: tuple[Objective, ...] = ()
+        self._constraints: tuple[Constraint, ...] = ()
         self._pending: set[int] = set()
         self._halted = False
         self._completed = 0
@@ -117,6 +119,7 @@ class Projection:
     def _create(self, event: events.Created, writes: RunWrites) -> None:
         self.created = event
         self._objectives = tuple(Objective(**item) for item in event.config["objectives"])
+        self._constraints = tuple(Constraint(**i) for i in event.config.get("constraints", ()))
         tags = {
             "phylon.kind": "study",
             "phylon.study": event.uid,
@@ -165,6 +168,11 @@ class Projection:
         run.tags |= {"phylon.state": "completed", "phylon.node": event.node}
         run.metrics.append(Point("seconds", event.seconds, time, 0))
         run.status = ("FINISHED", time)
+        if self._constraints:
+            violation = total_violation(self._constraints, event.metrics)
+            run.tags["phylon.violation"] = f"{violation:.6g}"
+            if violation:
+                return
         best = {}
         for objective in self._objectives:
             name, value = objective.metric, event.metrics[objective.metric]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from phylon.config import StudyConfig
 from phylon.errors import ConfigurationError, did_you_mean
 from phylon.search.evaluation import Evaluator
-from phylon.search.registry import make_strategy
+from phylon.search.registry import check_parameters, make_strategy
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Strategy
 from phylon.trainables.evaluator import LightningEvaluator
@@ -30,7 +30,8 @@ def assemble(
     """Look up what `config` names, unless it is given, and check that it fits together.
 
     Raises:
-        ConfigurationError: A name is unknown, there is no space, or an objective is not reported.
+        ConfigurationError: A name is unknown, there is no space, or the metric of an objective or
+            constraint is not reported.
     """
     if task is None and config.task.name.startswith("__main__:"):
         raise ConfigurationError(
@@ -40,13 +41,13 @@ def assemble(
     task = task or load_task({"name": config.task.name, **config.task.params})
     evaluator = _evaluator(task, config) if isinstance(task, Task) else task
     space = space or _space(config, task)
-    for position, objective in enumerate(config.objectives):
-        if objective.metric not in evaluator.metrics:
-            raise ConfigurationError(
-                f"objectives.{position}.metric: the task `{config.task.name}` does not report "
-                f"`{objective.metric}`; "
-                f"{did_you_mean(objective.metric, evaluator.metrics)}"
-            )
+    for key, entries in (("objectives", config.objectives), ("constraints", config.constraints)):
+        for position, entry in enumerate(entries):
+            if entry.metric not in evaluator.metrics:
+                raise ConfigurationError(
+                    f"{key}.{position}.metric: the task `{config.task.name}` does not report "
+                    f"`{entry.metric}`; {did_you_mean(entry.metric, evaluator.metrics)}"
+                )
     parts = Parts(evaluator, space)
     new_strategy(config, parts)
     return parts
@@ -54,11 +55,13 @@ def assemble(
 
 def new_strategy(config: StudyConfig, parts: Parts) -> Strategy:
     """Return the strategy at its beginning."""
+    check_parameters(config.strategy.params)
     return make_strategy(
         config.strategy.name,
         parts.space,
         objectives=len(config.objectives),
         seed=config.seed,
+        epochs=config.training.epochs,
         **config.strategy.params,
     )
 

@@ -136,7 +136,8 @@ class Progress:
         if best is None:
             return ""
         values = (f"{o.metric} {best.metrics[o.metric]:.4g}" for o in self._state.objectives)
-        return f"{' '.join(values)} (candidate {best.id})"
+        mark = ", infeasible" if self._state.violation(best) else ""
+        return f"{' '.join(values)} (candidate {best.id}{mark})"
 
     def _eta(self) -> str:
         """Return the time left in this phase, as far as it can be told."""

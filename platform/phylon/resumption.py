@@ -63,10 +63,11 @@ def check_unchanged(created: Created, config: StudyConfig, space: SearchSpace) -
             f"the space of study `{config.name}` changed since it began: {'; '.join(differences)}; "
             f"put it back, or begin a study of another name"
         )
-    before, now = created.config, config.to_json()
-    changed = sorted(k for k in now if k not in _MAY_CHANGE and before.get(k) != now[k])
+    # A key that is younger than the study stands at its default there.
+    before, now = StudyConfig.from_json(created.config).to_json(), config.to_json()
+    changed = sorted(k for k in now if k not in _MAY_CHANGE and before[k] != now[k])
     if changed:
-        words = "; ".join(f"`{key}` was {before.get(key)}, is {now[key]}" for key in changed)
+        words = "; ".join(f"`{key}` was {before[key]}, is {now[key]}" for key in changed)
         raise StudyError(
             f"study `{config.name}` changed since it began: {words}; put it back, or begin a study "
             f"of another name"

@@ -20,6 +20,7 @@ from phylon.final_test import test_winners
 from phylon.folders import CandidateFolders
 from phylon.lock import StudyLock
 from phylon.opening import OpenStudy, open_journal
+from phylon.priming import Priming
 from phylon.progress import Progress
 from phylon.resumption import check_folder, check_storage, has_more_to_do
 from phylon.search.candidate import Phase
@@ -40,8 +41,10 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
     evaluator = study.parts.evaluator
     check_storage(study.folder)
     check_folder(study.folder, resume=resume)
-    if not has_more_to_do(study.state(), study.config):
+    state = study.state()
+    if not has_more_to_do(state, study.config):
         return _catch_up(study)
+    priming = Priming(study, state)
     with ExitStack() as stack:
         if show_progress and not in_process:
             print(f"Starting Ray for {study.folder} ...", file=forgiving(sys.stderr))
@@ -53,11 +56,13 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
         tracker = stack.enter_context(_tracker(study, opened.state))
         listeners = _listeners(study, opened.state, tracker)
         if show_progress:
-            progress = _progress(study, opened.state, executor.slots, tracker)
+            progress = _progress(study, opened.state, executor.slots, tracker, priming)
             listeners.append(stack.enter_context(progress))
         driver = _driver(study, opened, listeners)
         with calling_on_signal(driver.stop):
-            executor.run(driver, evaluator)
+            priming.run(driver, opened.strategy, executor)
+            if not driver.stopping:
+                executor.run(driver, evaluator)
             _end(study, driver, executor)
         return opened.state
 
@@ -135,13 +140,15 @@ def _driver(study: Study, opened: OpenStudy, listeners: list[Listener]) -> Drive
     )
 
 
-def _progress(study: Study, state: StudyState, slots: int, tracker: Tracker | None) -> Progress:
+def _progress(
+    study: Study, state: StudyState, slots: int, tracker: Tracker | None, priming: Priming
+) -> Progress:
     final = study.config.final
     totals: dict[Phase, int] = {
         "search": study.config.budget.candidates,
         "final": final.top * final.seeds if final else 0,
     }
-    return Progress(state, totals, slots, notice=lambda: _lag(tracker))
+    return Progress(state, totals, slots, notice=lambda: priming.words or _lag(tracker))
 
 
 def _lag(tracker: Tracker | None) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from phylon import events
 from phylon.search.candidate import Candidate
+from phylon.search.constraint import Constraint, total_violation
 from phylon.search.objective import Objective, losses
 
 RecordState = Literal["pending", "completed", "failed"]
@@ -60,6 +61,7 @@ class StudyState:
     def __init__(self, history: Iterable[events.Event] = ()) -> None:
         self.created: events.Created | None = None
         self.objectives: tuple[Objective, ...] = ()
+        self.constraints: tuple[Constraint, ...] = ()
         self.records: dict[int, Record] = {}
         self.pending: dict[int, Record] = {}
         self.proposed: Counter[str] = Counter()
@@ -68,6 +70,7 @@ class StudyState:
         self._tested: events.Tested | None = None
         self.ending: events.Finished | events.Interrupted | None = None
         self.opened: events.Opened | None = None
+        self.primed: events.Primed | None = None
         self.seconds = 0.0
         self._opened_at = 0.0
         self._seconds_before = 0.0
@@ -85,13 +88,17 @@ class StudyState:
         return self._seconds_before + max(0.0, now - self._opened_at)
 
     def ranking(self, phase: str) -> list[Record]:
-        """Return the completed candidates of a phase, best first by the first objective."""
+        """Return the completed candidates of a phase: the best first, infeasible ones last."""
         done = (r for r in self.records.values() if r.state == "completed")
         return sorted((r for r in done if r.candidate.phase == phase), key=self.rank)
 
     def rank(self, record: Record) -> tuple[tuple[float, ...], int]:
         """Return what completed candidates are sorted by, best first; the older wins a tie."""
-        return losses(self.objectives, record.metrics), record.id
+        return (self.violation(record), *losses(self.objectives, record.metrics)), record.id
+
+    def violation(self, record: Record) -> float:
+        """Return by how much a completed candidate misses the constraints; 0 if it meets them."""
+        return total_violation(self.constraints, record.metrics)
 
     @property
     def best(self) -> Record | None:
@@ -100,7 +107,7 @@ class StudyState:
         if not finals:
             return next(iter(self.ranking("search")), None)
         groups = self.final_groups()
-        winner = min(groups.values(), key=self._mean_losses)
+        winner = min(groups.values(), key=self._mean_rank)
         return min(winner, key=self.rank)
 
     def final_groups(self) -> dict[int, list[Record]]:
@@ -124,18 +131,23 @@ class StudyState:
             return self._tested
         return None
 
-    def _mean_losses(self, group: Sequence[Record]) -> tuple[float, ...]:
-        rows = [losses(self.objectives, record.metrics) for record in group]
+    def _mean_rank(self, group: Sequence[Record]) -> tuple[float, ...]:
+        rows = [self.rank(record)[0] for record in group]
         return tuple(sum(column) / len(rows) for column in zip(*rows, strict=True))
 
     def _on_created(self, event: events.Created) -> None:
         self.created = event
         self.objectives = tuple(Objective(**item) for item in event.config["objectives"])
+        # Journals from before there were constraints do not have the key.
+        self.constraints = tuple(Constraint(**i) for i in event.config.get("constraints", ()))
 
     def _on_opened(self, event: events.Opened) -> None:
         self._seconds_before, self._opened_at = self.seconds, event.time
         self.opened = event
         self.ending = None
+
+    def _on_primed(self, event: events.Primed) -> None:
+        self.primed = event
 
     def _on_proposed(self, event: events.Proposed) -> None:
         record = Record(event.candidate, started=event.time)
@@ -176,6 +188,7 @@ class StudyState:
 _HANDLERS: dict[type[events.Event], Callable[..., None]] = {
     events.Created: StudyState._on_created,
     events.Opened: StudyState._on_opened,
+    events.Primed: StudyState._on_primed,
     events.Proposed: StudyState._on_proposed,
     events.Reported: StudyState._on_reported,
     events.Completed: StudyState._on_completed,

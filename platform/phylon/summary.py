@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from pathlib import Path
@@ -12,7 +13,8 @@ from rich.table import Table
 from phylon.errors import ConfigurationError, PhylonError
 from phylon.leaderboard import plain_table
 from phylon.progress import clock
-from phylon.state import Record, StudyState
+from phylon.search.constraint import Constraint
+from phylon.state import StudyState
 from phylon.study import JOURNAL, Study
 
 
@@ -28,21 +30,33 @@ def summarize(state: StudyState, folder: Path, status: str) -> dict[str, Any]:
             "failed": state.failed,
             "pending": len(state.pending),
         },
-        "best": _best(state.best),
+        "best": _best(state),
         "test": _test(state),
         "objectives": [{"metric": o.metric, "direction": o.direction} for o in state.objectives],
+        "constraints": [_given(constraint) for constraint in state.constraints],
         "seconds": state.seconds,
     }
 
 
-def _best(record: Record | None) -> dict[str, Any] | None:
+def _given(constraint: Constraint) -> dict[str, Any]:
+    fields = dataclasses.asdict(constraint)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _best(state: StudyState) -> dict[str, Any] | None:
+    record = state.best
     if record is None:
         return None
     architecture = record.candidate.architecture.nested
     metrics = {
         name: value if math.isfinite(value) else None for name, value in record.metrics.items()
     }
-    return {"id": record.id, "metrics": metrics, "architecture": architecture}
+    return {
+        "id": record.id,
+        "metrics": metrics,
+        "violation": state.violation(record),
+        "architecture": architecture,
+    }
 
 
 def _test(state: StudyState) -> dict[str, Any] | None:
@@ -96,4 +110,4 @@ def _best_value(state: StudyState) -> str:
     if state.best is None:
         return ""
     values = (f"{o.metric} {state.best.metrics[o.metric]:.4g}" for o in state.objectives)
-    return ", ".join(values)
+    return ", ".join([*values, *(["infeasible"] if state.violation(state.best) else [])])

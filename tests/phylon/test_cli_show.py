@@ -76,10 +76,12 @@ def test_show_as_json(finished: Path, capsys: pytest.CaptureFixture[str]) -> Non
         "best": {
             "id": 1,
             "metrics": {"val_accuracy": 0.75},
+            "violation": 0.0,
             "architecture": {"width": 9, "stages": [{"depth": 1}]},
         },
         "test": {"test_accuracy": {"mean": 0.7, "std": 0.0, "values": [0.7]}},
         "objectives": [{"metric": "val_accuracy", "direction": "maximize"}],
+        "constraints": [],
         "seconds": 6.0,
     }
 

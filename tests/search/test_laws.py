@@ -1,5 +1,6 @@
 """Laws that hold for every space, checked on random ones."""
 
+import itertools
 import json
 import pickle
 from typing import Any
@@ -18,6 +19,7 @@ from phylon.search import (
     SearchSpace,
     crossover,
     mutate,
+    neighbours,
 )
 
 laws = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
@@ -39,6 +41,14 @@ def floats(draw: st.DrawFn) -> Float:
     bound = st.floats(1e-300 if log else -1e300, 1e300, allow_subnormal=False)
     low, high = sorted(draw(st.tuples(bound, bound).filter(lambda pair: pair[0] != pair[1])))
     return Float(low, high, log)
+
+
+@st.composite
+def levelled(draw: st.DrawFn, most: int = 40) -> Float:
+    log = draw(st.booleans())
+    low = draw(st.floats(1e-9 if log else -1e9, 1e9))
+    high = low + abs(low) * draw(st.floats(1e-6, 1e6)) + draw(st.floats(1e-6, 1e6))
+    return Float(low, high, log, draw(st.integers(2, most)))
 
 
 CONSTANTS = st.lists(
@@ -67,8 +77,10 @@ def trees(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.dictionaries(NAMES, nodes, min_size=1, max_size=4).map(SearchSpace)
 
 
-SPACES = trees(integers() | floats() | CONSTANTS)
-FINITE = trees(integers(most=3) | CONSTANTS).filter(lambda space: space.size <= 300)
+SPACES = trees(integers() | floats() | levelled() | CONSTANTS)
+FINITE = trees(integers(most=3) | levelled(most=4) | CONSTANTS).filter(
+    lambda space: space.size <= 300
+)
 
 
 def draws(space: SearchSpace, seed: int, n: int = 3) -> list[Architecture]:
@@ -124,6 +136,23 @@ def test_mutation_changes_one_decision(space: SearchSpace, seed: int) -> None:
         assert child.key != net.key
         sites = space.root.sites(net.nested, ())
         assert any(is_the_change(*site, net, child) for site in sites)
+
+
+@laws
+@given(SPACES, SEEDS)
+def test_neighbours_differ_in_one_decision_each_in_its_turn(
+    space: SearchSpace, seed: int
+) -> None:
+    for net in draws(space, seed):
+        sites = list(space.root.sites(net.nested, ()))
+        found = list(neighbours(space, net, np.random.default_rng(seed)))
+        assert len(found) == len(set(found))
+        assert net not in found
+        for neighbour in found:
+            assert neighbour in space
+            assert any(is_the_change(*site, net, neighbour) for site in sites)
+        for site in sites:
+            assert any(is_the_change(*site, net, neighbour) for neighbour in found)
 
 
 def is_the_change(
@@ -206,3 +235,24 @@ def test_the_unit_scale_of_integers_is_exact(node: Integer) -> None:
 def test_the_unit_scale_of_floats_stays_in_range(node: Float, unit: float) -> None:
     assert (node.at(0.0), node.at(1.0)) == (node.low, node.high)
     assert node.low <= node.at(unit) <= node.high
+
+
+@laws
+@given(levelled(), st.floats(-0.5, 1.5))
+def test_the_levels_of_a_float_are_its_only_values(node: Float, unit: float) -> None:
+    levels = list(node.enumerate())
+    assert levels == sorted(set(levels))
+    assert (levels[0], levels[-1], len(levels)) == (node.low, node.high, node.size)
+    assert [node.at(node.unit(level)) for level in levels] == levels
+    assert node.at(unit) in levels
+    for level, above in itertools.pairwise(levels):
+        assert (node.beside(level, up=True), node.beside(above, up=False)) == (above, level)
+    assert (node.beside(levels[0], up=False), node.beside(levels[-1], up=True)) == (
+        levels[1],
+        levels[-2],
+    )
+    np.testing.assert_allclose(
+        [Float(node.low, node.high, node.log).unit(level) for level in levels],
+        np.linspace(0, 1, len(levels)),
+        atol=1e-6,
+    )

@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,9 @@ def test_decode_refuses_what_stands_for_nothing(column: int, number: float, mess
         (lambda: Float(2, 2), r"for a constant use Choice\(2.0\)"),
         (lambda: Float(0, math.inf), "not finite"),
         (lambda: Float(0, 1, log=True), "raise low above 0"),
+        (lambda: Float(0, 1, levels=1), "levels is 1; allowed: integers from 2 to 1000"),
+        (lambda: Float(0, 1, levels=2.0), "levels is 2.0"),  # type: ignore[arg-type]
+        (lambda: Float(1.0, 1.0000000000000002, levels=3), "there are no 3 floats"),
         (Choice, "at least one"),
         (lambda: Choice(1, a=Block()), "either constants"),
         (lambda: Choice(3, 5, 3), "3 stands twice"),
@@ -201,3 +205,22 @@ def test_size_counts_architectures_however_many() -> None:
     assert len({next(huge.enumerate()).key for _ in range(3)}) == 1
     with pytest.raises(SpaceError, match="no end"):
         SPACE.enumerate()
+
+
+def test_levels_are_what_one_would_write_by_hand() -> None:
+    assert list(Float(0.0, 0.4, levels=5).enumerate()) == [0.0, 0.1, 0.2, 0.3, 0.4]
+    assert list(Float(-0.3, 0.1, levels=5).enumerate()) == [-0.3, -0.2, -0.1, 0.0, 0.1]
+    rates = Float(1e-3, 1e-1, log=True, levels=5)
+    assert list(rates.enumerate()) == pytest.approx([1e-3, 10**-2.5, 1e-2, 10**-1.5, 1e-1])
+    assert list(rates.enumerate())[2] == 0.01
+    drawn = Counter(rates.sample(np.random.default_rng(n)) for n in range(500))
+    assert set(drawn) == set(rates.enumerate())
+    assert min(drawn.values()) > 70
+
+
+def test_what_is_between_two_levels_is_refused_with_the_nearest() -> None:
+    space = SearchSpace(lr=Float(1e-3, 1e-1, log=True, levels=3))
+    message = r"`lr` is 0.02; allowed: one of 3 levels from 0.001 to 0.1, .* \(nearest: 0.01\)"
+    with pytest.raises(SpaceError, match=message):
+        space.validate(Architecture({"lr": 0.02}))
+    assert SearchSpace.from_json({"lr": {"float": {"low": 1, "high": 2, "levels": 2}}}).size == 2

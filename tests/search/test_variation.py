@@ -4,6 +4,7 @@ import pytest
 from phylon.search import (
     Architecture,
     Block,
+    Cell,
     Choice,
     Float,
     Integer,
@@ -11,6 +12,7 @@ from phylon.search import (
     SearchSpace,
     crossover,
     mutate,
+    neighbours,
 )
 from phylon.search.errors import SpaceError
 
@@ -82,6 +84,42 @@ def test_crossover_mixes_within_shared_branches_and_repeats() -> None:
     assert len({child["block"] for child in mixed}) == 4
     assert {child["items"] for child in mixed} == {(1,), (2,), (1, 2, 2), (2, 2, 2)}
     assert {crossover(space, a, c, rng=rng)["block"] for _ in range(50)} == {a["block"], c["block"]}
+
+
+def test_neighbours_take_all_other_options_and_integers_step_both_ways() -> None:
+    space = SearchSpace(op=Choice("a", "b", "c"), n=Integer(0, 1000), tail=Repeat(Choice(1), 0, 2))
+    net = Architecture({"op": "b", "n": 500, "tail": [1]})
+    found = [n.nested for n in neighbours(space, net, np.random.default_rng(0))]
+    assert [n["op"] for n in found if n["op"] != "b"] == ["a", "c"]
+    assert {499, 501} < {n["n"] for n in found}
+    assert len({n["n"] for n in found} - {499, 500, 501}) == 2
+    assert [n["tail"] for n in found if n["tail"] != [1]] == [[1, 1], []]
+    assert len(found) == 2 + 4 + 2
+
+
+def test_neighbours_of_a_cell_are_all_cells_with_one_other_operation() -> None:
+    space = SearchSpace(cell=Cell(3, ("none", "skip_connect", "conv")))
+    net = next(space.enumerate())
+    found = set(neighbours(space, net, np.random.default_rng(0)))
+    near = {n for n in space.enumerate() if len(n.flat.items() - net.flat.items()) == 1}
+    assert found == near
+    assert len(found) == 3 * 2
+
+
+def test_neighbours_of_another_branch_are_drawn_with_their_decisions() -> None:
+    space = SearchSpace(block=Choice(plain=Block(), wide=Block(kernel=Choice(3, 5))))
+    net = Architecture({"block": {"type": "plain"}})
+    rng = np.random.default_rng(0)
+    (found,) = {n["block"]["type"] for _ in range(9) for n in neighbours(space, net, rng)}
+    assert found == "wide"
+
+
+def test_what_has_no_alternative_has_no_neighbours() -> None:
+    space = SearchSpace(a=Choice(1), b=Integer(5, 5))
+    net = Architecture({"a": 1, "b": 5})
+    assert list(neighbours(space, net, np.random.default_rng(0))) == []
+    with pytest.raises(SpaceError, match="`a` is 2"):
+        neighbours(space, Architecture({"a": 2, "b": 5}), np.random.default_rng(0))
 
 
 def test_what_cannot_be_varied_is_said() -> None:

@@ -1,0 +1,57 @@
+"""Reading earlier studies that a new one is to learn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from phylon.config import StudyConfig
+from phylon.errors import ConfigurationError, EvaluationError
+from phylon.search.architecture import Architecture
+from phylon.search.objective import losses
+from phylon.search.space import SearchSpace
+from phylon.search.warm_start import Earlier
+from phylon.state import StudyState
+from phylon.study import read_state
+
+
+def read_earlier(config: StudyConfig, space: SearchSpace) -> list[Earlier]:
+    """Read the studies that `config.warm_start` names.
+
+    Raises:
+        ConfigurationError: One is no study, was over another space, or did not measure what is the
+            objective now.
+        JournalError: A journal is damaged.
+    """
+    return [
+        _earlier(f"warm_start.{position}: {folder}", Path(folder), config, space)
+        for position, folder in enumerate(config.warm_start)
+    ]
+
+
+def _earlier(place: str, folder: Path, config: StudyConfig, space: SearchSpace) -> Earlier:
+    state = read_state(folder)
+    if state.created is None:
+        raise ConfigurationError(
+            f"{place} is no study: it has no journal; `phylon list ROOT` shows those of a folder"
+        )
+    _check_space(place, state, space)
+    results: list[tuple[Architecture, tuple[float, ...]]] = []
+    for record in state.ranking("search"):
+        try:
+            values = losses(config.objectives, record.metrics)
+        except EvaluationError as error:
+            raise ConfigurationError(f"{place} measured something else: {error}") from None
+        results.append((record.candidate.architecture, values))
+    return Earlier(state.created.fingerprint, results)
+
+
+def _check_space(place: str, state: StudyState, space: SearchSpace) -> None:
+    """Refuse a study of which an architecture is not in the space, and say why."""
+    tried = (record.candidate.architecture for record in state.records.values())
+    if state.created is None or all(architecture in space for architecture in tried):
+        return
+    before = SearchSpace.from_json(state.created.space)
+    raise ConfigurationError(
+        f"{place} searched another space: {'; '.join(before.differences(space))}; name a study "
+        f"whose architectures are in this study's space"
+    )

@@ -1,0 +1,140 @@
+"""Scoring untrained networks on the cluster, so that a search begins with the promising ones."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from pyarrow import fs
+
+from phylon import events
+from phylon.cluster.executor import Executor, Usage
+from phylon.config import StudyConfig
+from phylon.errors import ConfigurationError, EvaluationError
+from phylon.journal import JournalReader, JournalWriter
+from phylon.search.architecture import Architecture
+from phylon.search.candidate import Candidate, Measurement, candidate_seed
+from phylon.search.evaluation import Evaluator
+from phylon.search.space import SearchSpace
+from phylon.search.zero_cost import PROXIES, best_by_proxies
+from phylon.trainables.evaluator import LightningEvaluator
+
+SCORES = "zero_cost"
+
+
+class Scoring:
+    """A study of its own for executors: random networks, each scored by proxies, not trained.
+
+    Scores are kept in a journal, so that an interruption costs none.
+
+    Args:
+        folder: The study's folder.
+        config: The study's; it tells how many networks, and the seed they are drawn with.
+        space: Where they are drawn from.
+        is_stopping: Whether running networks should be abandoned.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: StudyConfig,
+        space: SearchSpace,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._is_stopping = is_stopping
+        self._candidates = _draw(space, config.initial.samples, config.seed)
+        self._latest: dict[int, dict[str, float]] = {}
+        self._scores: dict[int, dict[str, float]] = {}
+        self._failed: set[int] = set()
+        filesystem = fs.LocalFileSystem()
+        reader = JournalReader(filesystem, str(folder / SCORES))
+        for event in reader.read():
+            if isinstance(event, events.Completed):
+                self._scores[event.candidate_id] = event.metrics
+        self._journal = JournalWriter(filesystem, str(folder / SCORES), reader=reader)
+        self._ready = deque(c for c in self._candidates if c.id not in self._scores)
+
+    def best(self, n: int, executor: Executor, evaluator: Evaluator) -> list[Architecture]:
+        """Score what is not yet scored, and return the `n` best; fewer if stopped meanwhile.
+
+        Raises:
+            EvaluationError: No network could be scored.
+        """
+        try:
+            executor.run(self, evaluator)
+        finally:
+            self._journal.close()
+        if not self._scores and not self.stopping:
+            raise EvaluationError("initial: zero_cost: no network could be scored, see above why")
+        scored = sorted(self._scores)
+        best = best_by_proxies([self._scores[number] for number in scored], n)
+        return [self._candidates[scored[place]].architecture for place in best]
+
+    @property
+    def words(self) -> str:
+        """How far it is, for the progress line; nothing when it is done."""
+        done, total = len(self._scores) + len(self._failed), len(self._candidates)
+        return f"scored {done} of {total} untrained networks" if done < total else ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether every network was scored."""
+        return len(self._scores) + len(self._failed) == len(self._candidates)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether running networks should be abandoned."""
+        return self._is_stopping()
+
+    def propose(self) -> Candidate | None:
+        """Return the next network to score."""
+        return self._ready.popleft() if self._ready else None
+
+    def observe(self, candidate_id: int, measurement: Measurement) -> None:
+        """Take the scores of a network."""
+        self._latest[candidate_id] = measurement.metrics
+
+    def complete(self, candidate_id: int, usage: Usage) -> None:
+        """Keep the scores of a network."""
+        metrics = self._latest.pop(candidate_id)
+        self._journal.append(
+            events.Completed(candidate_id=candidate_id, metrics=metrics, seconds=usage.seconds)
+        )
+        self._scores[candidate_id] = metrics
+
+    def fail(self, candidate_id: int, reason: str, usage: Usage) -> None:  # noqa: ARG002
+        """Leave out a network that cannot be scored; trained, it would fail with a reason."""
+        self._failed.add(candidate_id)
+
+    def lose(self, running: int, waiting: Sequence[int], reason: str) -> None:  # noqa: ARG002
+        """Leave out a network that took its worker with it; those that waited run elsewhere."""
+        self._failed.add(running)
+        self._ready.extendleft(self._candidates[number] for number in reversed(waiting))
+
+
+def proxy_evaluator(evaluator: object, config: StudyConfig) -> Evaluator:
+    """Return what scores the networks of a study's task.
+
+    Raises:
+        ConfigurationError: The task builds no networks.
+    """
+    from phylon.trainables.proxy_evaluator import ProxyEvaluator
+
+    if not isinstance(evaluator, LightningEvaluator):
+        raise ConfigurationError(
+            f"initial: zero_cost scores untrained networks, but the task `{config.task.name}` "
+            f"builds none: it is no phylon.Task; write `initial: random`"
+        )
+    return ProxyEvaluator(evaluator.task, PROXIES, seed=config.seed)
+
+
+def _draw(space: SearchSpace, n: int, seed: int) -> list[Candidate]:
+    """Return up to `n` different random networks."""
+    rng = np.random.default_rng([seed, n])
+    drawn = {space.key(each): each for each in (space.sample(rng) for _ in range(n))}
+    return [
+        Candidate(number, architecture, seed=candidate_seed(seed, number))
+        for number, architecture in enumerate(drawn.values())
+    ]

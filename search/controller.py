@@ -1,0 +1,133 @@
+"""The controller of `Reinforce`: an LSTM that decides on one part of an architecture after another.
+
+Needs torch, which is imported when a controller is made. Symbols: `t` decisions of an architecture,
+`u` hidden units, `o` options of all questions together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+
+from phylon.search.architecture import Architecture
+from phylon.search.decisions import Decide, Decision, decide
+from phylon.search.ensemble import one_thread
+from phylon.search.space import SearchSpace
+
+if TYPE_CHECKING:
+    import torch
+
+_UNITS = 64
+_FIRST_WEIGHTS = 0.1
+
+
+@final
+class Controller:
+    """A policy over the decisions of a space, which learns by REINFORCE.
+
+    It reads what it decided last and what it is asked now, and answers with a distribution over the
+    options. First weights are uniform in [-0.1, 0.1], so that all options are about as likely. In
+    float64, so that rounding, which differs from processor to processor, does not grow into other
+    decisions.
+
+    Args:
+        questions: Number of options by place.
+        seed: 0 or more; the first weights are drawn from it.
+        rate: Learning rate of Adam.
+        entropy: Weight of the entropy in what is maximised.
+    """
+
+    def __init__(
+        self, questions: Mapping[str, int], seed: int, *, rate: float, entropy: float
+    ) -> None:
+        import torch
+
+        starts = list(accumulate(questions.values(), initial=1))  # 0 stands for the beginning
+        total = starts.pop()
+        self._starts = dict(zip(questions, starts, strict=True))
+        self._numbers = {place: number for number, place in enumerate(questions)}
+        with torch.device("meta"):  # without drawing weights from torch's own generator
+            self._answers = torch.nn.Embedding(total, _UNITS, dtype=torch.float64)
+            self._questions = torch.nn.Embedding(len(questions), _UNITS, dtype=torch.float64)
+            self._lstm = torch.nn.LSTM(_UNITS, _UNITS, dtype=torch.float64)
+            self._head = torch.nn.Linear(_UNITS, total, dtype=torch.float64)
+        parts = torch.nn.ModuleList([self._answers, self._questions, self._lstm, self._head])
+        weights = list(parts.to_empty(device="cpu").parameters())
+        generator = torch.Generator()
+        generator.manual_seed(seed)
+        with torch.no_grad():
+            for weight in weights:
+                weight.uniform_(-_FIRST_WEIGHTS, _FIRST_WEIGHTS, generator=generator)
+        self._adam = torch.optim.Adam(weights, lr=rate, fused=True)
+        self._entropy = entropy
+
+    def sample(self, space: SearchSpace, rng: np.random.Generator) -> Architecture:
+        """Draw an architecture; changes nothing but `rng`."""
+        import torch
+
+        with one_thread(), torch.no_grad():
+            return decide(space, self._decider(rng), rng)
+
+    def learn(self, taken: Sequence[Decision], advantage: float) -> None:
+        """Make decisions that went better than expected more likely, or less, if worse.
+
+        One step of Adam along ``advantage * grad log p(taken) + entropy * grad H``; `H` is the mean
+        entropy of the distributions that were drawn from.
+        """
+        import torch
+
+        with one_thread(), torch.enable_grad():
+            chances = self._log_chances(taken)
+            tokens = torch.tensor([[self._token(each)] for each in taken])
+            told = chances.gather(1, tokens).sum()
+            spread = -(chances.exp() * chances).sum(1).mean()
+            self._adam.zero_grad()
+            (-advantage * told - self._entropy * spread).backward()
+            self._adam.step()
+
+    def entropy(self, taken: Sequence[Decision]) -> float:
+        """Return the mean entropy of the decisions that lead to an architecture, in nats."""
+        import torch
+
+        with one_thread(), torch.no_grad():
+            chances = self._log_chances(taken)
+            return float(-(chances.exp() * chances).sum(1).mean())
+
+    def _log_chances(self, taken: Sequence[Decision]) -> torch.Tensor:
+        """Return log-probabilities ``(t, o)``, hugely negative for options of other questions."""
+        import torch
+
+        before = torch.tensor([0, *map(self._token, taken)][:-1])
+        asked = torch.tensor([self._numbers[each.place] for each in taken])
+        hidden, _ = self._lstm(self._answers(before) + self._questions(asked))  # (t, u)
+        first = torch.tensor([[self._starts[each.place]] for each in taken])
+        options = torch.tensor([[each.options] for each in taken])
+        column = torch.arange(self._head.out_features)
+        foreign = (column < first) | (column >= first + options)  # (t, o)
+        logits = self._head(hidden).masked_fill(foreign, -1e9)
+        return torch.log_softmax(logits, dim=1)
+
+    def _token(self, decision: Decision) -> int:
+        return self._starts[decision.place] + decision.taken
+
+    def _decider(self, rng: np.random.Generator) -> Decide:
+        """Return what draws one decision after the other, and remembers what it drew."""
+        import torch
+
+        token, state = 0, None
+
+        def take(place: str, options: int) -> int:
+            nonlocal token, state
+            before, asked = torch.tensor([token]), torch.tensor([self._numbers[place]])
+            hidden, state = self._lstm(self._answers(before) + self._questions(asked), state)
+            start = self._starts[place]
+            logits = self._head(hidden)[0, start : start + options]
+            edges = torch.softmax(logits, dim=0).cumsum(0).numpy()
+            taken = min(int(np.searchsorted(edges, rng.random(), side="right")), options - 1)
+            token = start + taken
+            return taken
+
+        return take

@@ -1,0 +1,317 @@
+"""The samplers of Optuna as strategies."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, final
+
+import numpy as np
+
+from phylon.search.architecture import Architecture, Path, dotted
+from phylon.search.candidate import Candidate, Outcome
+from phylon.search.errors import ConfigurationError
+from phylon.search.node import Node
+from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
+from phylon.search.space import SearchSpace
+from phylon.search.strategy import Proposal, Strategy
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+Decide: TypeAlias = Callable[[Path, Node[Any]], float]
+
+_MODEL_TRIES = 5  # asks of the sampler, then random draws, before a network is proposed again
+_RANDOM_TRIES = 100
+
+
+@dataclass(frozen=True)
+class _Sampler:
+    """A sampler of Optuna.
+
+    Attributes:
+        kind: Its class in `optuna.samplers`.
+        options: Keywords of the class.
+        initial: How many candidates it draws at random first.
+        needs: A package that Optuna itself does not install.
+        several_objectives: Whether it takes more than one.
+        leaves_notes: Whether asking it writes down what later asks depend on. What it writes must
+            be a function of the trials so far, not of its random numbers.
+        ranks: Whether it is told ranks instead of losses, since it does not know constraints.
+    """
+
+    kind: str
+    options: Mapping[str, object]
+    initial: int
+    needs: str = "optuna"
+    several_objectives: bool = True
+    leaves_notes: bool = False
+    ranks: bool = False
+
+
+_QUIET = {"warn_independent_sampling": False}
+SAMPLERS = {
+    "tpe": _Sampler("TPESampler", {"n_startup_trials": 10}, 10),
+    "gp": _Sampler("GPSampler", {"n_startup_trials": 10, **_QUIET}, 10),
+    "cmaes": _Sampler(
+        "CmaEsSampler", _QUIET, 1, "cmaes", several_objectives=False, leaves_notes=True, ranks=True
+    ),
+    "nsgaii": _Sampler("NSGAIISampler", {"population_size": 20}, 20, leaves_notes=True),
+}
+
+
+@dataclass(slots=True)
+class _Trial:
+    """A candidate as Optuna sees it, and what its sampler noted when it was asked."""
+
+    params: dict[str, float]
+    distributions: dict[str, BaseDistribution]
+    notes: dict[str, Any] = field(default_factory=dict)
+    outcome: Outcome | None = None
+
+
+@final
+class OptunaSearch(Strategy):
+    """A sampler of Optuna 5 (Akiba et al. 2019, https://arxiv.org/abs/1907.10902).
+
+    Each decision is a parameter of Optuna, named by its path; those below an option of a choice, or
+    in an item of a repeat, exist where that option or item does. Floats are parameters from 0 to 1
+    on their own scale. Options are known to Optuna by their position alone. What is asked but
+    not told is a running trial, what failed a failed one; constraints are Optuna's own where the
+    sampler knows them. A network that was proposed before is asked for anew, at most five times,
+    then drawn at random.
+
+    Optuna's study is built anew from the history for each ask, in time linear in its length.
+
+    Args:
+        space: Where to search.
+        objectives: Number of losses in each outcome; 1 for ``cmaes``.
+        seed: 0 or more.
+        sampler: ``tpe``: a tree-structured Parzen estimator, multivariate where there is one
+            objective; the first 10 are random. ``gp``: a Gaussian process with log expected
+            improvement, or hypervolume improvement; the first 10 are random. ``cmaes``: evolves
+            integers and floats that every architecture has; it draws all other decisions at random.
+            ``nsgaii``: populations of 20. All else is Optuna's default.
+
+    Raises:
+        ConfigurationError: There is no such sampler, it does not take so many objectives, or a
+            package is not installed.
+    """
+
+    def __init__(
+        self, space: SearchSpace, *, objectives: int = 1, seed: int = 0, sampler: str = "tpe"
+    ) -> None:
+        super().__init__(space, objectives=objectives, seed=seed)
+        if not isinstance(sampler, str) or sampler not in SAMPLERS:
+            raise ConfigurationError(
+                f"strategy.sampler is {sampler!r}; allowed: {', '.join(SAMPLERS)}"
+            )
+        self._sampler = SAMPLERS[sampler]
+        if objectives > 1 and not self._sampler.several_objectives:
+            able = ", ".join(name for name, each in SAMPLERS.items() if each.several_objectives)
+            raise ConfigurationError(
+                f"strategy.sampler: `{sampler}` takes one objective but the study has "
+                f"{objectives}; give one objective, or use one of: {able}"
+            )
+        for package in ("optuna", self._sampler.needs):
+            _check_installed(package, sampler)
+        self.initial = self._sampler.initial
+        self._name = sampler
+        self._trials: list[_Trial] = []
+        self._notes: dict[str, Any] = {}
+
+    def _propose(self, rng: np.random.Generator) -> Proposal:
+        with _quiet():
+            study = self._study(int(rng.integers(2**31)))
+            for _ in range(_MODEL_TRIES):
+                # What is left running here is kept away from by the next of these asks.
+                found = self._suggested(study.ask())
+                if self.space.key(found) not in self._keys:
+                    break
+        if self.space.key(found) not in self._keys:
+            return Proposal(found, operator=self._name)
+        for _ in range(_RANDOM_TRIES):
+            drawn = self.space.sample(rng)
+            if self.space.key(drawn) not in self._keys:
+                return Proposal(drawn)
+        return Proposal(found, operator=self._name)
+
+    def _accept(self, candidate: Candidate) -> None:
+        params, distributions = {}, {}
+        for path, node, number in _numbers(self.space.root, candidate.architecture.nested, ()):
+            name = dotted(path)
+            params[name], distributions[name] = number, _distribution(node)
+        trial = _Trial(params, distributions)
+        if self._sampler.leaves_notes:
+            with _quiet():
+                study = self._study(seed=0)
+                study.ask().relative_params  # noqa: B018 - a property that makes the notes
+                trial.notes = study.get_trials(deepcopy=False)[-1].system_attrs
+                self._notes = study.system_attrs
+        self._trials.append(trial)
+
+    def _observe(self, candidate: Candidate, outcome: Outcome) -> None:
+        self._trials[candidate.id].outcome = outcome
+
+    def _suggested(self, trial: optuna.Trial) -> Architecture:
+        def decide(path: Path, node: Node[Any]) -> float:
+            return _suggest(trial, dotted(path), _distribution(node))
+
+        return Architecture(_value(self.space.root, (), decide))
+
+    def _study(self, seed: int) -> optuna.Study:
+        """Return all that was asked and told as a study of Optuna, with a sampler so seeded."""
+        import optuna
+
+        sampler = getattr(optuna.samplers, self._sampler.kind)
+        storage = optuna.storages.InMemoryStorage()
+        study = optuna.create_study(
+            storage=storage,
+            study_name="phylon",
+            directions=["minimize"] * self.objectives,
+            sampler=sampler(seed=seed, **self._sampler.options),
+        )
+        for key, note in self._notes.items():
+            storage.set_study_system_attr(storage.get_study_id_from_name("phylon"), key, note)
+        study.add_trials(self._frozen())
+        return study
+
+    def _frozen(self) -> Iterator[optuna.trial.FrozenTrial]:
+        from optuna.trial import TrialState, create_trial
+
+        told = [trial.outcome for trial in self._trials if trial.outcome]
+        constrained = any(outcome.violation > 0 for outcome in told)
+        ranks = _ranks(told) if self._sampler.ranks else {}
+        for trial in self._trials:
+            state, values, constraints = TrialState.RUNNING, None, None
+            if trial.outcome and trial.outcome.losses is None:
+                state = TrialState.FAIL
+            elif trial.outcome:
+                state, values = TrialState.COMPLETE, trial.outcome.losses
+                if self._sampler.ranks:
+                    values = (ranks[_rank(trial.outcome)],)
+                elif constrained:
+                    constraints = {"violation": trial.outcome.violation}
+            yield create_trial(
+                state=state,
+                values=values,
+                params=trial.params,
+                distributions=trial.distributions,
+                system_attrs=trial.notes,
+                constraints=constraints,
+            )
+
+
+def _check_installed(package: str, sampler: str) -> None:
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        raise ConfigurationError(
+            f"strategy.sampler: `{sampler}` needs the package {package}, which is not installed; "
+            f"pip install 'phylon[optuna]'"
+        ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from logging each study that is made."""
+    from optuna import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def _rank(outcome: Outcome) -> tuple[float, ...]:
+    return (outcome.violation, *(outcome.losses or ()))
+
+
+def _ranks(told: Sequence[Outcome]) -> dict[tuple[float, ...], float]:
+    """Return the place of each result among all, those that miss the constraints last."""
+    ordered = sorted({_rank(outcome) for outcome in told if outcome.losses})
+    return {rank: float(place) for place, rank in enumerate(ordered)}
+
+
+def _distribution(node: Node[Any]) -> BaseDistribution:
+    """Return the numbers that a decision is for Optuna."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    match node:
+        case Choice():
+            return CategoricalDistribution(range(len(node.options)))
+        case Repeat():
+            return IntDistribution(node.low, node.high)
+        case Integer() if node.step == 1 or not node.log:
+            return IntDistribution(node.low, node.high, log=node.log, step=node.step)
+        case Float() if node.levels:
+            return IntDistribution(0, node.levels - 1)
+        case _:
+            return FloatDistribution(0.0, 1.0)
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> float:
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        index: int = trial.suggest_categorical(name, distribution.choices)
+        return index
+    if isinstance(distribution, IntDistribution):
+        low, high = distribution.low, distribution.high
+        return trial.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
+    return trial.suggest_float(name, 0.0, 1.0)
+
+
+def _value(node: Node[Any], path: Path, decide: Decide) -> Any:  # noqa: ANN401
+    """Return a value of the node, every number in it decided in the order of the tree."""
+    match node:
+        case Block():
+            return {name: _value(child, (*path, name), decide) for name, child in node.nodes}
+        case Cell():
+            return _value(node.block, path, decide)
+        case Repeat():
+            count = int(decide((*path, "count"), node))
+            return [_value(node.item, (*path, index), decide) for index in range(count)]
+        case Choice():
+            index = int(decide(path, node))
+            option, block = node.options[index], node.blocks[index]
+            if not node.branching:
+                return option
+            return {"type": option, **_value(block, (*path, str(option)), decide)}
+        case Integer() if node.step == 1 or not node.log:
+            return int(decide(path, node))
+        case Integer() | Float():
+            top = node.levels - 1 if isinstance(node, Float) and node.levels else 1
+            return node.at(decide(path, node) / top)
+        case _:
+            raise TypeError(f"{type(node).__name__} is unknown to Optuna; add a case here")
+
+
+def _numbers(node: Node[Any], value: Any, path: Path) -> Iterator[tuple[Path, Node[Any], float]]:  # noqa: ANN401
+    """Undo `_value`: yield the decisions with their numbers."""
+    match node:
+        case Block():
+            for name, child in node.nodes:
+                yield from _numbers(child, value[name], (*path, name))
+        case Cell():
+            yield from _numbers(node.block, value, path)
+        case Repeat():
+            yield (*path, "count"), node, len(value)
+            for index, item in enumerate(value):
+                yield from _numbers(node.item, item, (*path, index))
+        case Choice():
+            index = node.index(value) or 0
+            yield path, node, index
+            if node.branching:
+                yield from _numbers(node.blocks[index], value, (*path, str(node.options[index])))
+        case Integer() if node.step == 1 or not node.log:
+            yield path, node, value
+        case Integer() | Float():
+            unit = 0.0 if node.low == node.high else min(max(node.unit(value), 0.0), 1.0)
+            levels = node.levels if isinstance(node, Float) else None
+            yield path, node, round(unit * (levels - 1)) if levels else unit

@@ -79,6 +79,8 @@ class Controller:
         """
         import torch
 
+        if not taken:
+            return
         with one_thread(), torch.enable_grad():
             chances = self._log_chances(taken)
             tokens = torch.tensor([[self._token(each)] for each in taken])

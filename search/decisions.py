@@ -31,8 +31,8 @@ Decide: TypeAlias = Callable[[str, int], int]
 """Answers a question: takes the place and the number of options, returns the index of one."""
 
 
-def places(space: SearchSpace) -> dict[str, int]:
-    """Return the number of options of every question that the space can ask, by its place."""
+def questions(space: SearchSpace) -> dict[str, int]:
+    """Return the number of options, 2 or more, of all that the space can ask, by the place."""
     found: dict[str, int] = {}
     _find(space.root, (), found)
     return found

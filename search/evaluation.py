@@ -16,7 +16,8 @@ class Context:
 
     Attributes:
         folder: The candidate's own folder on the study's storage, for checkpoints and weights. It
-            may hold those of an earlier, interrupted attempt at the same candidate.
+            may hold those of an earlier, interrupted attempt at the same candidate. The folder of
+            a candidate that this one continues stands beside it, under its id, if it is still kept.
         report: Takes each measurement as it is made.
         threads: CPU threads that the evaluation may use.
         device: ``cpu`` or ``cuda``.
@@ -34,6 +35,10 @@ class Evaluator(Protocol):
 
     An exception fails the candidate, not the study. The metrics of the last measurement are
     the candidate's result.
+
+    A candidate that `continues` another one is that one, trained for more epochs: its measurements
+    begin with those of the other. Whether it takes up the other's training or begins anew is up to
+    the evaluator; one that has no epochs may ignore both.
     """
 
     @property

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from phylon.search.architecture import Architecture, Path, dotted
+from phylon.search.architecture import Architecture, dotted
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.errors import ConfigurationError
-from phylon.search.node import Node
-from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
+from phylon.search.optuna_space import built, distribution, numbers, suggestion
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Proposal, Strategy
 
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
-Decide: TypeAlias = Callable[[Path, Node[Any]], float]
-
 _MODEL_TRIES = 5  # asks of the sampler, then random draws, before a network is proposed again
 _RANDOM_TRIES = 100
+_STUDY = 0  # what Optuna calls the only study of a storage in memory
 
 
 @dataclass(frozen=True)
@@ -141,26 +140,23 @@ class OptunaSearch(Strategy):
 
     def _accept(self, candidate: Candidate) -> None:
         params, distributions = {}, {}
-        for path, node, number in _numbers(self.space.root, candidate.architecture.nested, ()):
+        for path, node, number in numbers(self.space.root, candidate.architecture.nested, ()):
             name = dotted(path)
-            params[name], distributions[name] = number, _distribution(node)
+            params[name], distributions[name] = number, distribution(node)
         trial = _Trial(params, distributions)
         if self._sampler.leaves_notes:
             with _quiet():
-                study = self._study(seed=0)
-                study.ask().relative_params  # noqa: B018 - a property that makes the notes
-                trial.notes = study.get_trials(deepcopy=False)[-1].system_attrs
-                self._notes = study.system_attrs
+                asked = self._study(seed=0).ask()
+                asked.relative_params  # noqa: B018 - a property that makes the notes
+                trial.notes = asked.storage.get_all_trials(_STUDY)[-1].system_attrs
+                self._notes = asked.storage.get_study_system_attrs(_STUDY)
         self._trials.append(trial)
 
     def _observe(self, candidate: Candidate, outcome: Outcome) -> None:
         self._trials[candidate.id].outcome = outcome
 
     def _suggested(self, trial: optuna.Trial) -> Architecture:
-        def decide(path: Path, node: Node[Any]) -> float:
-            return _suggest(trial, dotted(path), _distribution(node))
-
-        return Architecture(_value(self.space.root, (), decide))
+        return Architecture(built(self.space.root, (), partial(suggestion, trial)))
 
     def _study(self, seed: int) -> optuna.Study:
         """Return all that was asked and told as a study of Optuna, with a sampler so seeded."""
@@ -170,12 +166,11 @@ class OptunaSearch(Strategy):
         storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(
             storage=storage,
-            study_name="phylon",
             directions=["minimize"] * self.objectives,
             sampler=sampler(seed=seed, **self._sampler.options),
         )
         for key, note in self._notes.items():
-            storage.set_study_system_attr(storage.get_study_id_from_name("phylon"), key, note)
+            storage.set_study_system_attr(_STUDY, key, note)
         study.add_trials(self._frozen())
         return study
 
@@ -236,82 +231,3 @@ def _ranks(told: Sequence[Outcome]) -> dict[tuple[float, ...], float]:
     """Return the place of each result among all, those that miss the constraints last."""
     ordered = sorted({_rank(outcome) for outcome in told if outcome.losses})
     return {rank: float(place) for place, rank in enumerate(ordered)}
-
-
-def _distribution(node: Node[Any]) -> BaseDistribution:
-    """Return the numbers that a decision is for Optuna."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    match node:
-        case Choice():
-            return CategoricalDistribution(range(len(node.options)))
-        case Repeat():
-            return IntDistribution(node.low, node.high)
-        case Integer() if node.step == 1 or not node.log:
-            return IntDistribution(node.low, node.high, log=node.log, step=node.step)
-        case Float() if node.levels:
-            return IntDistribution(0, node.levels - 1)
-        case _:
-            return FloatDistribution(0.0, 1.0)
-
-
-def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> float:
-    from optuna.distributions import CategoricalDistribution, IntDistribution
-
-    if isinstance(distribution, CategoricalDistribution):
-        index: int = trial.suggest_categorical(name, distribution.choices)
-        return index
-    if isinstance(distribution, IntDistribution):
-        low, high = distribution.low, distribution.high
-        return trial.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
-    return trial.suggest_float(name, 0.0, 1.0)
-
-
-def _value(node: Node[Any], path: Path, decide: Decide) -> Any:  # noqa: ANN401
-    """Return a value of the node, every number in it decided in the order of the tree."""
-    match node:
-        case Block():
-            return {name: _value(child, (*path, name), decide) for name, child in node.nodes}
-        case Cell():
-            return _value(node.block, path, decide)
-        case Repeat():
-            count = int(decide((*path, "count"), node))
-            return [_value(node.item, (*path, index), decide) for index in range(count)]
-        case Choice():
-            index = int(decide(path, node))
-            option, block = node.options[index], node.blocks[index]
-            if not node.branching:
-                return option
-            return {"type": option, **_value(block, (*path, str(option)), decide)}
-        case Integer() if node.step == 1 or not node.log:
-            return int(decide(path, node))
-        case Integer() | Float():
-            top = node.levels - 1 if isinstance(node, Float) and node.levels else 1
-            return node.at(decide(path, node) / top)
-        case _:
-            raise TypeError(f"{type(node).__name__} is unknown to Optuna; add a case here")
-
-
-def _numbers(node: Node[Any], value: Any, path: Path) -> Iterator[tuple[Path, Node[Any], float]]:  # noqa: ANN401
-    """Undo `_value`: yield the decisions with their numbers."""
-    match node:
-        case Block():
-            for name, child in node.nodes:
-                yield from _numbers(child, value[name], (*path, name))
-        case Cell():
-            yield from _numbers(node.block, value, path)
-        case Repeat():
-            yield (*path, "count"), node, len(value)
-            for index, item in enumerate(value):
-                yield from _numbers(node.item, item, (*path, index))
-        case Choice():
-            index = node.index(value) or 0
-            yield path, node, index
-            if node.branching:
-                yield from _numbers(node.blocks[index], value, (*path, str(node.options[index])))
-        case Integer() if node.step == 1 or not node.log:
-            yield path, node, value
-        case Integer() | Float():
-            unit = 0.0 if node.low == node.high else min(max(node.unit(value), 0.0), 1.0)
-            levels = node.levels if isinstance(node, Float) else None
-            yield path, node, round(unit * (levels - 1)) if levels else unit

@@ -43,21 +43,24 @@ def crowding_distances(losses: ArrayLike) -> NDArray[np.float64]:
     """Return how lonely each row is, shape ``(n,)``: infinite for an end of an objective's range.
 
     For the others, the distance between both neighbours, as a fraction of the range, summed over
-    the objectives (Deb et al. 2002). Of equal values the earlier row comes first; objectives in
-    which all rows are equal do not count.
+    the objectives (Deb et al. 2002). Of equal rows the first is meant; the others have 0, for they
+    add nothing to a front. An objective in which all rows are equal does not count.
 
     Args:
         losses: Shape ``(n, m)``, of rows of one rank.
     """
     rows = _rows(losses)
-    distances = np.zeros(len(rows))
+    everyone = np.zeros(len(rows))
+    rows, first = np.unique(rows, axis=0, return_index=True)
+    distances = np.full(len(rows), np.inf if len(rows) == 1 else 0.0)
     for column in rows.T:
         order = np.argsort(column, kind="stable")
         values = column[order]
         if len(values) and (span := values[-1] - values[0]) > 0:
             distances[order[1:-1]] += (values[2:] - values[:-2]) / span
             distances[order[[0, -1]]] = np.inf
-    return distances
+    everyone[first] = distances
+    return everyone
 
 
 def hypervolume(losses: ArrayLike, reference: ArrayLike) -> float:

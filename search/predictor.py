@@ -89,18 +89,22 @@ class Predictor:
 
     def _fit(self, n: int) -> Ensemble:
         points = [path_encoding(self._space, each.architecture) for each in self._known]
+        order = sorted(self._ranks[:n])
         scores = [each.losses[0] for each in self._known]
+        scores += [normal_score(order, rank) for rank in self._ranks[:n]]
         x = np.stack(points + self._points[:n])
-        y = np.array(scores + normal_scores(self._ranks[:n]), dtype=np.float64)
-        return Ensemble(x, y, (self._seed, n))
+        return Ensemble(x, np.array(scores, dtype=np.float64), (self._seed, n))
 
 
-def normal_scores(ranks: Sequence[tuple[float, ...]]) -> list[float]:
-    """Return the quantiles of a normal distribution that belong to the ranks; equals share one.
+def normal_score(order: Sequence[tuple[float, ...]], rank: tuple[float, ...]) -> float:
+    """Return the quantile of a normal distribution that belongs to a rank; equals share one.
 
-    The median has 0, and less is better.
+    Args:
+        order: All ranks, sorted, the least first.
+        rank: One of them.
+
+    Returns:
+        0 for the median, less for less.
     """
-    order = sorted(ranks)
-    n = len(order)
-    middles = [(bisect_left(order, each) + bisect_right(order, each)) / 2 / n for each in ranks]
-    return [NormalDist().inv_cdf(middle) for middle in middles]
+    middle = (bisect_left(order, rank) + bisect_right(order, rank)) / 2
+    return NormalDist().inv_cdf(middle / len(order))

@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import final
 
+from phylon.search.bananas import Bananas
 from phylon.search.errors import ConfigurationError, did_you_mean
 from phylon.search.halving import halving
 from phylon.search.hill_climb import hill_climb
 from phylon.search.local_search import LocalSearch
 from phylon.search.named import import_object
 from phylon.search.nsga2 import nsga2
+from phylon.search.optuna_search import OptunaSearch
+from phylon.search.pnas import Pnas
 from phylon.search.random_search import RandomSearch
 from phylon.search.regularized_evolution import regularized_evolution
+from phylon.search.reinforce import Reinforce
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Strategy
 
@@ -74,12 +78,16 @@ class Recipe:
 
 
 STRATEGIES: dict[str, Recipe] = {
+    "bananas": Recipe(Bananas),
     "halving": Recipe(halving, several_objectives=True),
     "hill_climb": Recipe(hill_climb),
     "local_search": Recipe(LocalSearch),
     "nsga2": Recipe(nsga2, several_objectives=True),
+    "optuna": Recipe(OptunaSearch, several_objectives=True),
+    "pnas": Recipe(Pnas),
     "random": Recipe(RandomSearch, several_objectives=True),
     "regularized_evolution": Recipe(regularized_evolution),
+    "reinforce": Recipe(Reinforce),
 }
 
 

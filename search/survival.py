@@ -50,8 +50,8 @@ def least_crowded(n: int) -> Survival:
 def _by_rank_and_crowding(members: list[Member]) -> list[Member]:
     losses = np.array([member.losses for member in members])
     ranks = non_dominated_ranks(losses)
-    distances = np.empty(len(members))
-    for rank in range(int(ranks.max()) + 1):
+    distances = np.zeros(len(members))
+    for rank in np.flatnonzero(np.bincount(ranks) > 1):
         front = ranks == rank
         distances[front] = crowding_distances(losses[front])
     return [members[i] for i in np.lexsort((-distances, ranks))]

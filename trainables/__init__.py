@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from phylon.trainables.arrays import Labelled as Labelled
     from phylon.trainables.arrays import dataset_from_arrays as dataset_from_arrays
+    from phylon.trainables.cellnet import build_cellnet as build_cellnet
     from phylon.trainables.classification import ImageClassifier as ImageClassifier
     from phylon.trainables.convnet import build_convnet as build_convnet
     from phylon.trainables.datamodule import ImageDataModule as ImageDataModule
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from phylon.trainables.image_task import digits as digits
     from phylon.trainables.image_task import images as images
     from phylon.trainables.macro import macro_space as macro_space
+    from phylon.trainables.nasbench201 import nasbench201_space as nasbench201_space
     from phylon.trainables.pictures import read_pictures as read_pictures
+    from phylon.trainables.proxy_evaluator import ProxyEvaluator as ProxyEvaluator
     from phylon.trainables.registry import TASKS as TASKS
     from phylon.trainables.registry import load_space as load_space
     from phylon.trainables.registry import load_task as load_task
@@ -32,9 +35,11 @@ _HOMES = {
     "ImageTask": "image_task",
     "Labelled": "arrays",
     "LightningEvaluator": "evaluator",
+    "ProxyEvaluator": "proxy_evaluator",
     "TASKS": "registry",
     "Task": "task",
     "Training": "training",
+    "build_cellnet": "cellnet",
     "build_convnet": "convnet",
     "dataset_from_arrays": "arrays",
     "describe": "words",
@@ -43,6 +48,7 @@ _HOMES = {
     "load_space": "registry",
     "load_task": "registry",
     "macro_space": "macro",
+    "nasbench201_space": "nasbench201",
     "read_pictures": "pictures",
 }
 

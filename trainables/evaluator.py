@@ -134,16 +134,12 @@ class LightningEvaluator:
         Raises:
             EvaluationError: The folder holds no weights of this candidate.
         """
-        from phylon.trainables.lightning import quiet
+        from phylon.trainables.lightning import first_batch, quiet
 
         with quiet():
             module, network = self._module(candidate)
             self._folder(candidate, folder).load_weights(module)
-            data = self._datamodule()
-            data.prepare_data()
-            data.setup("validate")
-            batch = next(iter(data.val_dataloader()))
-            batch = data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)
+            batch = first_batch(self._datamodule(), "validate")
         inputs = batch[0] if isinstance(batch, list | tuple) else batch
         return network.cpu().eval(), inputs[:1]
 

@@ -133,7 +133,7 @@ class CandidateFolder:
         """Return the state in a file of this training, or why there is none."""
         try:
             state = read(path)
-            _measurements(state)
+            _ = state["until"], _measurements(state)
             if state["training"] == self._training:
                 return state, ""
         except FileNotFoundError:

@@ -7,12 +7,12 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.warnings import PossibleUserWarning
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from phylon.search.errors import EvaluationError
@@ -55,6 +55,15 @@ class _NoProfiler(PassThroughProfiler):
 
     def profile(self, action_name: str) -> Any:  # noqa: ANN401, ARG002
         return _NOTHING
+
+
+def first_batch(data: LightningDataModule, stage: Literal["fit", "validate"]) -> Any:  # noqa: ANN401
+    """Return the first batch of the training or the validation data, as a module is given it."""
+    data.prepare_data()
+    data.setup(stage)
+    loader = data.train_dataloader() if stage == "fit" else data.val_dataloader()
+    batch = next(iter(loader))
+    return data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)
 
 
 @contextmanager

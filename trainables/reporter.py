@@ -154,7 +154,7 @@ class EpochReporter(Checkpoint):
         elif kept:
             self._folder.save_checkpoint(trainer)
             self._kept_at = now
-        trainer.should_stop = last
+        trainer.should_stop = trainer.should_stop or last
         self._report(measurement)
 
     def _due(self, step: int, now: float) -> bool:

@@ -33,7 +33,7 @@ class Trajectory:
             durations; shape ``(n,)``.
         absent: The architectures that the table lacks, by their place in the order.
         unique: How many networks were evaluated that differ by `SearchSpace.key`.
-        seconds: What the strategy itself took, for all asks and tells.
+        seconds: Processor time that the strategy itself took, for all asks and tells.
     """
 
     rows: NDArray[np.int64]
@@ -125,23 +125,23 @@ class _Cluster:
         return spent < self._problem.budget
 
     def _begin(self) -> None:
-        begin = time.perf_counter()
+        begin = time.process_time()
         try:
             (candidate,) = self._strategy.ask()
         except SpaceExhausted:
             self._exhausted = True
             return
         finally:
-            self._seconds += time.perf_counter() - begin
+            self._seconds += time.process_time() - begin
         row = self._problem.rows.get(candidate.architecture, MISSING)
         end = self._now + self._duration(row)
         heapq.heappush(self._running, _Run(end, candidate.id, row, candidate))
 
     def _tell(self, run: _Run) -> None:
         losses = None if run.row == MISSING else tuple(self._problem.losses[run.row].tolist())
-        begin = time.perf_counter()
+        begin = time.process_time()
         self._strategy.tell(run.candidate, Outcome(losses))
-        self._seconds += time.perf_counter() - begin
+        self._seconds += time.process_time() - begin
 
 
 def _durations(problem: Problem, seed: int) -> Callable[[int], float]:

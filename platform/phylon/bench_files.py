@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from phylon.bench_clock import MISSING, Trajectory
 from phylon.bench_results import Results, Series
-from phylon.bench_statistics import Curves, Floats, Mark, measures
+from phylon.bench_statistics import Curves, Floats, Mark, at_mark, measures
 from phylon.errors import ConfigurationError
 from phylon.lineage import save
 

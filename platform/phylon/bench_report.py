@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -11,50 +12,58 @@ from rich.text import Text
 from phylon.bench_results import Results
 from phylon.bench_statistics import Floats, Mark, measures, summary
 
+_NAME = 14  # columns for a strategy's name, at least
+
 
 def overview(results: Results) -> Group:
     """Return the tables of a bench: what was reached at the marks, and at what cost."""
-    parts = [_marks_table(results), _costs_table(results), *_notes(results)]
-    return Group(*parts)
+    return Group(_heading(results), _marks_table(results), _costs_table(results), *_notes(results))
+
+
+def _heading(results: Results) -> Text:
+    bench = results.bench
+    objectives = ", ".join(objective.metric for objective in bench.objectives)
+    return Text(
+        f"{bench.table.name}, {len(bench.table.texts)} architectures: "
+        f"{bench.seeds} studies of each strategy\nobjective: {objectives}; report: {bench.report}"
+    )
 
 
 def _marks_table(results: Results) -> Table:
-    bench = results.bench
-    first, second = measures(bench)
-    what = ", ".join(objective.metric for objective in bench.objectives)
-    table = Table(title=Text(f"{bench.table.name}: searched for {what}, {bench.seeds} seeds"))
-    table.add_column("after", justify="right", no_wrap=True)
-    table.add_column("strategy")
-    table.add_column(f"{bench.report} mean ± std", justify="right")
-    table.add_column("median (quartiles)", justify="right")
-    table.add_column(f"{second} mean ± std", justify="right")
+    first, second = measures(results.bench)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("at", justify="right", no_wrap=True)
+    table.add_column("strategy", overflow="fold", min_width=_NAME)
+    for name in (f"{first}±std", "median", "quartiles", f"{second}±std"):
+        table.add_column(name, justify="right", no_wrap=True)
     if results.comparisons:
-        table.add_column("p (Holm)", justify="right")
-    p_values = {(each.strategy, each.mark): each.p_holm for each in results.comparisons}
+        table.add_column("p", justify="right", no_wrap=True)
+    p_values = {(each.strategy, each.mark): f"{each.p_holm:.2g}" for each in results.comparisons}
     every = dict.fromkeys(mark for series in results.series for mark in series.at)
     for mark in sorted(every, key=lambda mark: (mark.in_seconds, mark.amount)):
-        at = {each.name: each.at[mark] for each in results.series if mark in each.at}
+        at = {series.name: series.at[mark] for series in results.series if mark in series.at}
         for place, (name, values) in enumerate(at.items()):
-            p = p_values.get((name, mark))
-            cells = [
-                _amount(mark) if place == 0 else "",
-                Text(name),
+            report = summary(values[first])
+            cells = (
                 _mean(values[first]),
-                _median(values[first]),
+                f"{report['median']:.4g}",
+                f"{report['q25']:.4g} to {report['q75']:.4g}",
                 _mean(values[second]),
-                *([] if not results.comparisons else ["" if p is None else f"{p:.2g}"]),
-            ]
-            table.add_row(*cells, end_section=place == len(at) - 1)
+                *([p_values.get((name, mark), "")] if results.comparisons else []),
+            )
+            table.add_row("" if place else _amount(mark), Text(name), *cells)
+        table.add_section()
     return table
 
 
 def _costs_table(results: Results) -> Table:
-    table = Table(title="mean of a study")
-    for name in ("strategy", "unique networks", "duplicates", "missing", "strategy's seconds"):
-        table.add_column(name, justify="left" if name == "strategy" else "right")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title="mean of a study", title_justify="left")
+    table.add_column("strategy", overflow="fold", min_width=_NAME)
+    for name in ("unique", "duplicates", "missing", "seconds of the strategy"):
+        table.add_column(name, justify="right")
     for series in results.series:
-        counts = (f"{series.mean(each):.1f}" for each in ("unique", "duplicates", "missing"))
-        table.add_row(Text(series.name), *counts, f"{series.mean('seconds'):.3f}")
+        counts = (series.unique, series.duplicates, series.missing)
+        table.add_row(Text(series.name), *map("{:.1f}".format, counts), f"{series.seconds:.3f}")
     return table
 
 
@@ -65,7 +74,7 @@ def _notes(results: Results) -> Iterator[Text]:
             f"p: Wilcoxon's signed-rank test of the {of} against {against}, in pairs by seed, "
             f"corrected for {len(results.comparisons)} comparisons"
         )
-    if any(series.mean("missing") for series in results.series):
+    if any(series.missing for series in results.series):
         yield Text(
             "missing: architectures that the table does not have; each was told as failed, and "
             "counts as an evaluation"
@@ -78,9 +87,4 @@ def _amount(mark: Mark) -> str:
 
 def _mean(values: Floats) -> str:
     numbers = summary(values)
-    return f"{numbers['mean']:.5g} ± {numbers['std']:.2g}"
-
-
-def _median(values: Floats) -> str:
-    numbers = summary(values)
-    return f"{numbers['median']:.5g} ({numbers['q25']:.5g} to {numbers['q75']:.5g})"
+    return f"{numbers['mean']:.4g}±{numbers['std']:.2g}"

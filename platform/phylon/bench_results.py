@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, final
-
-import numpy as np
 
 from phylon.bench_clock import Trajectory
 from phylon.bench_setup import Bench
@@ -41,15 +40,25 @@ class Series:
     curves: Sequence[Curves]
     at: Mapping[Mark, Mapping[str, Floats]]
 
-    def mean(self, of: str) -> float:
-        """Return the mean over the studies of `unique`, `duplicates`, `missing` or `seconds`."""
-        counts = {
-            "unique": [t.unique for t in self.trajectories],
-            "duplicates": [len(t.rows) - t.unique for t in self.trajectories],
-            "missing": [len(t.absent) for t in self.trajectories],
-            "seconds": [t.seconds for t in self.trajectories],
-        }
-        return float(np.mean(counts[of]))
+    @property
+    def unique(self) -> float:
+        """Networks that a study evaluated, mean over the studies."""
+        return fmean(trajectory.unique for trajectory in self.trajectories)
+
+    @property
+    def duplicates(self) -> float:
+        """Evaluations of a network that the study had evaluated before, mean."""
+        return fmean(len(trajectory.rows) for trajectory in self.trajectories) - self.unique
+
+    @property
+    def missing(self) -> float:
+        """Evaluations of architectures that the table lacks, mean."""
+        return fmean(len(trajectory.absent) for trajectory in self.trajectories)
+
+    @property
+    def seconds(self) -> float:
+        """What a strategy itself took for all its asks and tells, mean."""
+        return fmean(trajectory.seconds for trajectory in self.trajectories)
 
 
 @final
@@ -175,10 +184,10 @@ def _series_json(bench: Bench, series: Series) -> dict[str, Any]:
         "params": dict(contestant.params),
         "seeds": bench.seeds,
         "at": at(in_seconds=False),
-        "unique": series.mean("unique"),
-        "duplicates": series.mean("duplicates"),
-        "missing": series.mean("missing"),
-        "strategy_seconds": series.mean("seconds"),
+        "unique": series.unique,
+        "duplicates": series.duplicates,
+        "missing": series.missing,
+        "strategy_seconds": series.seconds,
     }
     if bench.problem.durations is not None:
         data["at_seconds"] = at(in_seconds=True)

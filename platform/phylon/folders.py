@@ -6,13 +6,16 @@ import shutil
 from pathlib import Path
 
 from phylon import events
-from phylon.state import StudyState
+from phylon.state import Record, StudyState
 
 
 class CandidateFolders:
     """Listens to a study and removes the checkpoints and weights that nobody will ask for again.
 
-    Kept are those of pending candidates, of the `keep` best of the search, and of the final phase.
+    Kept are those of pending candidates, of the `keep` best of the search, and of the final phase;
+    and, while the search goes on, those of candidates that stopped before the study's epochs, until
+    a candidate that continues them has ended. Any of these may still be promoted: the more results
+    there are, the more are among the best.
 
     Args:
         folder: The study's folder.
@@ -24,28 +27,70 @@ class CandidateFolders:
         self._root = folder / "candidates"
         self._state = state
         self._keep = keep
-        best = state.ranking("search")[:keep]
-        self._kept = {record.id for record in best}
-        for record in state.records.values():
-            is_settled = record.candidate.phase == "search" and record.state != "pending"
-            if is_settled and record.id not in self._kept:
-                self._remove(record.id)
+        search = [r for r in state.records.values() if r.candidate.phase == "search"]
+        self._kept = {record.id for record in state.ranking("search")[:keep]}
+        self._promotable = {record.id for record in search if self._may_be_promoted(record)}
+        for record in search:
+            if record.state != "pending":
+                self._remove_unless_needed(record.id)
+        if state.proposed["final"]:
+            self._end_search()
 
     def __call__(self, event: events.Event) -> None:
-        """Remove a folder if this event made it useless."""
-        if isinstance(event, events.Failed):
-            self._remove(event.candidate_id)
-        elif isinstance(event, events.Completed):
-            record = self._state.records[event.candidate_id]
-            if record.candidate.phase == "search":
-                self._rank(record.id)
+        """Remove the folders that this event made useless."""
+        match event:
+            case events.Completed() | events.Failed():
+                self._settle(self._state.records[event.candidate_id])
+            case events.Proposed(candidate=candidate) if candidate.phase == "final":
+                self._end_search()
+            case events.Finished():
+                self._end_search()
 
-    def _rank(self, candidate_id: int) -> None:
-        contenders = [self._state.records[number] for number in {*self._kept, candidate_id}]
-        contenders.sort(key=self._state.rank)
-        self._kept = {record.id for record in contenders[: self._keep]}
-        for record in contenders[self._keep :]:
-            self._remove(record.id)
+    def _settle(self, record: Record) -> None:
+        if record.candidate.phase == "final":
+            if record.state == "failed":
+                self._remove(record.id)
+            return
+        before = record.candidate.continues
+        changed = {record.id} if before is None else {record.id, before}
+        contenders = [self._state.records[number] for number in self._kept | changed]
+        best = sorted(filter(self._is_in_the_running, contenders), key=self._state.rank)
+        changed |= self._kept
+        self._kept = {each.id for each in best[: self._keep]}
+        self._promotable -= changed
+        self._promotable |= {
+            number for number in changed if self._may_be_promoted(self._state.records[number])
+        }
+        for number in changed:
+            self._remove_unless_needed(number)
 
-    def _remove(self, candidate_id: int) -> None:
-        shutil.rmtree(self._root / str(candidate_id), ignore_errors=True)
+    def _end_search(self) -> None:
+        left = self._kept | self._promotable
+        self._kept = {record.id for record in self._state.ranking("search")[: self._keep]}
+        self._promotable = set()
+        for number in left:
+            self._remove_unless_needed(number)
+
+    def _is_in_the_running(self, record: Record) -> bool:
+        return record.state == "completed" and not self._state.is_superseded(record)
+
+    def _may_be_promoted(self, record: Record) -> bool:
+        successor = record.continued_by
+        return (
+            record.state == "completed"
+            and record.candidate.epochs is not None
+            and record.candidate.epochs < self._epochs
+            and (successor is None or successor in self._state.pending)
+        )
+
+    @property
+    def _epochs(self) -> int:
+        created = self._state.created
+        return int(created.config["training"]["epochs"]) if created else 0
+
+    def _remove_unless_needed(self, number: int) -> None:
+        if number not in self._kept and number not in self._promotable:
+            self._remove(number)
+
+    def _remove(self, number: int) -> None:
+        shutil.rmtree(self._root / str(number), ignore_errors=True)

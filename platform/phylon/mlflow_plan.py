@@ -157,6 +157,8 @@ class Projection:
             "phylon.seed": str(candidate.seed),
             "phylon.state": "pending",
         }
+        if candidate.continues is not None:
+            tags["phylon.continues"] = str(candidate.continues)
         writes.birth = Birth(f"candidate {candidate.id}", _ms(event.time), tags)
         writes.params.update(as_params(candidate.architecture.flat))
 

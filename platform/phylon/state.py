@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Record:
         reason: Why it failed; empty otherwise.
         step: Last step (epoch) it reported.
         lost: How often its worker died under it.
+        continued_by: Id of the candidate that goes on with its training; None if there is none.
     """
 
     candidate: Candidate
@@ -44,6 +46,7 @@ class Record:
     reason: str = ""
     step: int = 0
     lost: int = 0
+    continued_by: int | None = None
 
     @property
     def id(self) -> int:
@@ -88,13 +91,27 @@ class StudyState:
         return self._seconds_before + max(0.0, now - self._opened_at)
 
     def ranking(self, phase: str) -> list[Record]:
-        """Return the completed candidates of a phase: the best first, infeasible ones last."""
+        """Return the completed candidates of a phase: the best first, infeasible ones last.
+
+        Those that were promoted to more epochs come first, and instead of what they continue.
+        """
         done = (r for r in self.records.values() if r.state == "completed")
-        return sorted((r for r in done if r.candidate.phase == phase), key=self.rank)
+        own = (r for r in done if r.candidate.phase == phase and not self.is_superseded(r))
+        return sorted(own, key=self.rank)
+
+    def is_superseded(self, record: Record) -> bool:
+        """Return whether the same network was trained on, and completed, as another candidate."""
+        successor = record.continued_by
+        return successor is not None and self.records[successor].state == "completed"
 
     def rank(self, record: Record) -> tuple[tuple[float, ...], int]:
-        """Return what completed candidates are sorted by, best first; the older wins a tie."""
-        return (self.violation(record), *losses(self.objectives, record.metrics)), record.id
+        """Return what completed candidates are sorted by, best first; the older wins a tie.
+
+        Results after fewer epochs than others were to have are not compared with theirs.
+        """
+        epochs = record.candidate.epochs or math.inf
+        values = losses(self.objectives, record.metrics)
+        return (self.violation(record), -epochs, *values), record.id
 
     def violation(self, record: Record) -> float:
         """Return by how much a completed candidate misses the constraints; 0 if it meets them."""
@@ -153,6 +170,8 @@ class StudyState:
         record = Record(event.candidate, started=event.time)
         self.records[record.id] = self.pending[record.id] = record
         self.proposed[record.candidate.phase] += 1
+        if event.candidate.continues is not None:
+            self.records[event.candidate.continues].continued_by = record.id
 
     def _on_reported(self, event: events.Reported) -> None:
         record = self.records[event.candidate_id]

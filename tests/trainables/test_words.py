@@ -5,6 +5,7 @@ import pytest
 
 from phylon.search import Architecture
 from phylon.trainables import describe, macro_space
+from phylon.trainables.nasbench201 import from_string
 
 
 def test_networks_of_the_macro_space_are_told_stage_by_stage() -> None:
@@ -43,6 +44,14 @@ def test_other_networks_are_told_decision_by_decision(
     decisions: dict[str, object], words: str
 ) -> None:
     assert describe(Architecture(decisions)) == words
+
+
+def test_cells_are_told_in_the_notation_of_the_benchmark() -> None:
+    cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|"
+    assert describe(from_string(cell)) == f"cell {cell}, cells 5, channels 16"
+    small = Architecture({"cell": {"edge_0_1": "conv"}, "lr": 0.1})
+    assert describe(small) == "cell |conv~0|, lr 0.1"
+    assert describe(Architecture({"cell": {"edge_0_2": "conv"}})) == "cell edge 0 2 conv"
 
 
 def test_different_architectures_are_told_differently() -> None:

@@ -7,7 +7,7 @@ network on one thread.
 
     python benchmarks/proxies.py TABLE.parquet [--cells 200] [--seed 0] [--batch-size 32]
 
-Takes a quarter of an hour for 200 cells.
+Takes about twenty minutes for 200 cells.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
 
 The space mixes choices, integers and floats, which are levels so that there are 1,080
 architectures: block, kernel, width, depth, activation, learning rate and dropout of a network with
-two equal stages. Two epochs each leave differences to search for. What was trained is kept beside
-the table until that is written, so that the command can be stopped and given again.
+two equal stages. Two epochs each leave differences to search for. Takes about ten minutes on one
+core. What was trained is kept beside the table until that is written, so that the command can be
+stopped and given again.
 
 Columns: `val_accuracy` is for the search to see, `test_accuracy` (fractions in [0, 1]), `params`,
 `macs` and `seconds` of training.

@@ -9,7 +9,8 @@ import numpy as np
 
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.checks import check_integer
-from phylon.search.pool import candidate_pool
+from phylon.search.evolution import Population
+from phylon.search.pool import Pool, candidate_pool
 from phylon.search.predictor import Predictor
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Known, Proposal, Strategy
@@ -18,6 +19,29 @@ from phylon.search.strategy import Known, Proposal, Strategy
 @final
 class Bananas(Strategy):
     """BANANAS (White et al. 2021, https://arxiv.org/abs/1910.11858).
+
+    The first `initial` candidates are random. Then an ensemble of five networks learns, from the
+    `path_encoding` of each candidate, how it ranks. A pool of candidates is made around the best:
+    all (or 100) that differ in one decision, some that differ in two, some from anywhere. Of those,
+    each proposal takes the one with the least of independent Thompson samples, one draw each from
+    the normal distribution of what the five expect. Ensemble and pool are made anew for every
+    `batch` results; candidates that are being measured are not proposed again.
+
+    As in the paper: 10 random candidates, batches of 10, 5 networks trained by Adam (learning rate
+    0.01, betas 0.9 and 0.99) on the mean absolute error. There they have 10 layers of 20 units, 150
+    epochs of minibatches and the error itself as target, 100 candidates are mutated from the best,
+    and paths tell identities apart from nothing.
+
+    Args:
+        space: Where to search.
+        objectives: 1; only one is compared.
+        seed: 0 or more.
+        initial: How many random candidates begin; 1 or more.
+        batch: Results from one fit to the next; 1 or more.
+        parents: How many of the best the pool is made around; 1 or more.
+
+    Raises:
+        ConfigurationError: A parameter has a value that is not allowed.
     """
 
     def __init__(
@@ -36,19 +60,18 @@ class Bananas(Strategy):
         check_integer("parents", parents, 1)
         self.initial = initial
         self._parents = parents
-        self._predictor = Predictor(space, seed, initial=initial, batch=batch)
+        self._predictor = Predictor(space, seed, batch)
 
     def _propose(self, rng: np.random.Generator) -> Proposal:
-        best = self._predictor.best
-        if self.asked < self.initial or not best:
-            return Proposal(self.space.sample(rng))
-        pool = candidate_pool(self.space, best[: self._parents], self._keys, rng)
-        if not pool:
-            return Proposal(self.space.sample(rng))
-        proposals = list(pool.values())
-        scores = self._predictor.predict([each.architecture for each in proposals])
-        drawn = rng.normal(scores.mean(axis=0), scores.std(axis=0))
-        return proposals[int(np.argmin(drawn))]
+        if self.asked >= self.initial and self._predictor.ready:
+            now = self._predictor.round(0, self._pool)
+            drawn = rng.normal(now.scores.mean(axis=0), now.scores.std(axis=0))
+            if proposal := now.best(drawn, self._keys):
+                return proposal
+        return Proposal(self.space.sample(rng))
+
+    def _pool(self, best: Population, rng: np.random.Generator) -> Pool:
+        return candidate_pool(self.space, best[: self._parents], (), rng)
 
     def _observe(self, candidate: Candidate, outcome: Outcome) -> None:
         self._predictor.observe(candidate, outcome)

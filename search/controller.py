@@ -87,7 +87,7 @@ class Controller:
             told = chances.gather(1, tokens).sum()
             spread = -(chances.exp() * chances).sum(1).mean()
             self._adam.zero_grad()
-            (-advantage * told - self._entropy * spread).backward()
+            torch.autograd.backward(-advantage * told - self._entropy * spread)
             self._adam.step()
 
     def entropy(self, taken: Sequence[Decision]) -> float:

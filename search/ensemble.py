@@ -1,13 +1,14 @@
-"""A small ensemble of neural networks that says how good an architecture will be, and how sure it is.
+"""A small ensemble of neural networks, which predicts and tells by its spread how sure it is.
 
-Symbols: `n` points, `d` features, `m` networks, `w` units of a layer. Needs torch, which is imported
-when an ensemble is fitted.
+Symbols: `n` points, `d` features, `m` networks, `w` units of a layer. Needs torch, imported when an
+ensemble is fitted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias, final
 
 import numpy as np
@@ -64,7 +65,7 @@ class Ensemble:
             for _ in range(_EPOCHS):
                 adam.zero_grad()
                 error = (_forward(self._layers, inputs) - targets).abs().mean(1).sum()
-                error.backward()
+                torch.autograd.backward(error)
                 adam.step()
 
     def predict(self, x: Floats) -> Floats:
@@ -83,15 +84,13 @@ class Ensemble:
         return predictions
 
 
-def _first_layers(
-    d: int, generator: torch.Generator
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _first_layers(d: int, generator: torch.Generator) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Return weights ``(m, inputs, w)``, uniform as by Glorot, and zero biases ``(m, 1, w)``."""
     import torch
 
     layers = []
     widths = [d, *[_UNITS] * _LAYERS, 1]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         bound = (6 / (before + after)) ** 0.5
         weight = torch.rand(MEMBERS, before, after, generator=generator, dtype=torch.float64)
         weight = ((2 * weight - 1) * bound).requires_grad_()
@@ -100,9 +99,7 @@ def _first_layers(
     return layers
 
 
-def _forward(
-    layers: Sequence[tuple[torch.Tensor, torch.Tensor]], x: torch.Tensor
-) -> torch.Tensor:
+def _forward(layers: Sequence[tuple[torch.Tensor, torch.Tensor]], x: torch.Tensor) -> torch.Tensor:
     """Return predictions ``(m, n)`` for features ``(n, d)``."""
     import torch
 

@@ -26,9 +26,9 @@ _NOT_LIVE = object()
 class Features:
     """Turns architectures of a space into vectors that are equal for equal networks.
 
-    Decisions: a choice gives one column for each option, 1 where it is taken; a number its place
-    between its bounds, on its own scale; a repeat its count, its items one by one, and the mean over
-    its items. A cell gives what its graph is like, in the manner of GRAF (Kadlecova et al. 2024,
+    A choice gives one column for each option, 1 where it is taken; a number its place between its
+    bounds, on its own scale; a repeat its count, its items one by one, and the mean over its items.
+    A cell gives what its graph is like, in the manner of GRAF (Kadlecova et al. 2024,
     https://arxiv.org/abs/2404.16551): see `_graph`. NaN stands for what is not live.
 
     Attributes:

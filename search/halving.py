@@ -39,11 +39,11 @@ class _Network:
 class Halving(Strategy):
     """Asynchronous successive halving, ASHA (Li et al. 2020, https://arxiv.org/abs/1810.05934).
 
-    A candidate that is among the best 1/`eta` of the results with its epochs, its rung, is promoted:
-    a new candidate goes on with its training up to the epochs of the next rung. The highest rung
-    comes first. Where nothing can be promoted, the inner strategy proposes a network, which trains
-    up to the first rung. Nobody waits for a rung to fill, so some that are promoted early would not
-    be if all was known; the paper shows that they are few.
+    A candidate that is among the best 1/`eta` of the results with its epochs, its rung, is
+    promoted: a new candidate goes on with its training up to the epochs of the next rung. The
+    highest rung comes first. Where nothing can be promoted, the inner strategy proposes a network,
+    which trains up to the first rung. Nobody waits for a rung to fill, so some that are promoted
+    early would not be if all was known; the paper shows that they are few.
 
     The inner strategy is told the result of each network, and again whenever the network has
     trained longer. A promotion that fails leaves the earlier result standing.
@@ -159,13 +159,13 @@ def halving(
     """
     if epochs is None:
         raise ConfigurationError(
-            "strategy.name: `halving` decides how many epochs candidates train, but here nothing is "
-            "trained, or another `halving` decides; use another strategy"
+            "strategy.name: `halving` decides how many epochs candidates train, but here nothing "
+            "is trained, or another `halving` decides; use another strategy"
         )
     if epochs < 2:
         raise ConfigurationError(
-            f"training.epochs is {epochs}; the strategy `halving` needs 2 or more, so that there is "
-            "something to go on with"
+            f"training.epochs is {epochs}; the strategy `halving` needs 2 or more, so that there "
+            "is something to go on with"
         )
     check_integer("eta", eta, 2)
     check_integer("min_epochs", min_epochs, 1, epochs - 1)

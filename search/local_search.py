@@ -51,11 +51,15 @@ class LocalSearch(Strategy):
         self._around: dict[int, list[Architecture]] = {}
 
     def _propose(self, rng: np.random.Generator) -> Proposal:
-        ready = self._next if self._drawn >= self.initial else None
-        for place in (self._place, ready):
+        for place in (self._place, self._ready):
             if place is not None and (neighbour := self._unseen_neighbour(place)):
                 return Proposal(neighbour, (place.id,), "neighbour", place.generation + 1)
         return Proposal(self.space.sample(rng))
+
+    @property
+    def _ready(self) -> Member | None:
+        """Where the next round starts, once enough was drawn for it."""
+        return self._next if self._drawn >= self.initial else None
 
     def _unseen_neighbour(self, place: Member) -> Architecture | None:
         """Return the next neighbour of a place that was never asked; the order is drawn once."""
@@ -70,6 +74,8 @@ class LocalSearch(Strategy):
 
     def _accept(self, candidate: Candidate) -> None:
         if not candidate.parents:
+            if self._ready and not self._unseen_neighbour(self._ready):
+                self._next, self._drawn = None, 0
             self._drawn += 1
             return
         if self._next is not None and candidate.parents == (self._next.id,):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -20,10 +21,10 @@ from phylon.search.strategy import Proposal, Strategy
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.distributions import BaseDistribution
 
-_MODEL_TRIES = 5  # asks of the sampler, then random draws, before a network is proposed again
-_RANDOM_TRIES = 100
+_RANDOM_TRIES = 100  # draws of something new where the sampler has nothing new to say
+_LARGEST = 1e100
+_ONCE = datetime(2020, 1, 1)  # of no consequence, but Optuna wants a time
 _STUDY = 0  # what Optuna calls the only study of a storage in memory
 
 
@@ -37,6 +38,7 @@ class _Sampler:
         initial: How many candidates it draws at random first.
         needs: A package that Optuna itself does not install.
         several_objectives: Whether it takes more than one.
+        tries: How often it is asked for a network that is new.
         leaves_notes: Whether asking it writes down what later asks depend on. What it writes must
             be a function of the trials so far, not of its random numbers.
         ranks: Whether it is told ranks instead of losses, since it does not know constraints.
@@ -47,6 +49,7 @@ class _Sampler:
     initial: int
     needs: str = "optuna"
     several_objectives: bool = True
+    tries: int = 5
     leaves_notes: bool = False
     ranks: bool = False
 
@@ -54,7 +57,7 @@ class _Sampler:
 _QUIET = {"warn_independent_sampling": False}
 SAMPLERS = {
     "tpe": _Sampler("TPESampler", {"n_startup_trials": 10}, 10),
-    "gp": _Sampler("GPSampler", {"n_startup_trials": 10, **_QUIET}, 10),
+    "gp": _Sampler("GPSampler", {"n_startup_trials": 10, **_QUIET}, 10, tries=2),
     "cmaes": _Sampler(
         "CmaEsSampler", _QUIET, 1, "cmaes", several_objectives=False, leaves_notes=True, ranks=True
     ),
@@ -62,12 +65,19 @@ SAMPLERS = {
 }
 
 
+class _Kept(dict[str, Any]):
+    """A dict that nobody changes, so that Optuna, which copies what it is given, need not."""
+
+    def __deepcopy__(self, memo: object) -> _Kept:
+        return self
+
+
 @dataclass(slots=True)
 class _Trial:
     """A candidate as Optuna sees it, and what its sampler noted when it was asked."""
 
-    params: dict[str, float]
-    distributions: dict[str, BaseDistribution]
+    params: _Kept
+    distributions: _Kept
     notes: dict[str, Any] = field(default_factory=dict)
     outcome: Outcome | None = None
 
@@ -77,13 +87,13 @@ class OptunaSearch(Strategy):
     """A sampler of Optuna 5 (Akiba et al. 2019, https://arxiv.org/abs/1907.10902).
 
     Each decision is a parameter of Optuna, named by its path; those below an option of a choice, or
-    in an item of a repeat, exist where that option or item does. Floats are parameters from 0 to 1
-    on their own scale. Options are known to Optuna by their position alone. What is asked but
-    not told is a running trial, what failed a failed one; constraints are Optuna's own where the
-    sampler knows them. A network that was proposed before is asked for anew, at most five times,
-    then drawn at random.
+    in an item of a repeat, exist where that option or item does. Options are known to Optuna by
+    their position alone; floats, and integers of more than 1,000 values, are parameters from 0 to 1
+    on their own scale. What is asked but not told is a running trial, what failed a failed one.
+    Constraints are Optuna's own; ``cmaes``, which has none, is told ranks instead of losses.
 
-    Optuna's study is built anew from the history for each ask, in time linear in its length.
+    If five asks of a sampler (``gp``: two) bring nothing new, a network is drawn at random.
+    Optuna's study is built anew from the history for each proposal, in time linear in its length.
 
     Args:
         space: Where to search.
@@ -125,7 +135,7 @@ class OptunaSearch(Strategy):
     def _propose(self, rng: np.random.Generator) -> Proposal:
         with _quiet():
             study = self._study(int(rng.integers(2**31)))
-            for _ in range(_MODEL_TRIES):
+            for _ in range(self._sampler.tries):
                 # What is left running here is kept away from by the next of these asks.
                 found = self._suggested(study.ask())
                 if self.space.key(found) not in self._keys:
@@ -139,7 +149,7 @@ class OptunaSearch(Strategy):
         return Proposal(found, operator=self._name)
 
     def _accept(self, candidate: Candidate) -> None:
-        params, distributions = {}, {}
+        params, distributions = _Kept(), _Kept()
         for path, node, number in numbers(self.space.root, candidate.architecture.nested, ()):
             name = dotted(path)
             params[name], distributions[name] = number, distribution(node)
@@ -171,33 +181,42 @@ class OptunaSearch(Strategy):
         )
         for key, note in self._notes.items():
             storage.set_study_system_attr(_STUDY, key, note)
-        study.add_trials(self._frozen())
+        for trial in self._frozen():
+            storage.create_new_trial(_STUDY, trial)
         return study
 
     def _frozen(self) -> Iterator[optuna.trial.FrozenTrial]:
-        from optuna.trial import TrialState, create_trial
+        from optuna.trial import FrozenTrial, TrialState
 
         told = [trial.outcome for trial in self._trials if trial.outcome]
         constrained = any(outcome.violation > 0 for outcome in told)
         ranks = _ranks(told) if self._sampler.ranks else {}
         for trial in self._trials:
-            state, values, constraints = TrialState.RUNNING, None, None
-            if trial.outcome and trial.outcome.losses is None:
-                state = TrialState.FAIL
-            elif trial.outcome:
-                state, values = TrialState.COMPLETE, trial.outcome.losses
+            outcome = trial.outcome
+            state = TrialState.FAIL if outcome else TrialState.RUNNING
+            values: tuple[float, ...] | None = None
+            if outcome and outcome.losses:
+                state = TrialState.COMPLETE
+                values = tuple(map(_bounded, outcome.losses))
                 if self._sampler.ranks:
-                    values = (ranks[_rank(trial.outcome)],)
-                elif constrained:
-                    constraints = {"violation": trial.outcome.violation}
-            yield create_trial(
+                    values = (ranks[_rank(outcome)],)
+            frozen = FrozenTrial(
+                number=-1,  # the storage gives the next
+                trial_id=-1,
                 state=state,
+                value=None,
                 values=values,
+                datetime_start=_ONCE,
+                datetime_complete=_ONCE if outcome else None,
                 params=trial.params,
                 distributions=trial.distributions,
-                system_attrs=trial.notes,
-                constraints=constraints,
+                user_attrs={},
+                system_attrs=_Kept(trial.notes),
+                intermediate_values={},
             )
+            if outcome and values and constrained and not self._sampler.ranks:
+                frozen.set_constraint("violation", _bounded(outcome.violation))
+            yield frozen
 
 
 def _check_installed(package: str, sampler: str) -> None:
@@ -221,6 +240,11 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(level)
+
+
+def _bounded(number: float) -> float:
+    """Return a number whose square does not overflow."""
+    return min(max(number, -_LARGEST), _LARGEST)
 
 
 def _rank(outcome: Outcome) -> tuple[float, ...]:

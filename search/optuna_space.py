@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Decide: TypeAlias = Callable[[Path, Node[Any]], float]
 """Returns the number of a decision, as `distribution` has it."""
+_MOST_INTEGERS = 1000
 
 
 def distribution(node: Node[Any]) -> BaseDistribution:
@@ -26,12 +27,17 @@ def distribution(node: Node[Any]) -> BaseDistribution:
             return CategoricalDistribution(range(len(node.options)))
         case Repeat():
             return IntDistribution(node.low, node.high)
-        case Integer() if node.step == 1 or not node.log:
+        case Integer() if _is_plain(node):
             return IntDistribution(node.low, node.high, log=node.log, step=node.step)
         case Float() if node.levels:
             return IntDistribution(0, node.levels - 1)
         case _:
             return FloatDistribution(0.0, 1.0)
+
+
+def _is_plain(node: Integer) -> bool:
+    """Whether Optuna can take an integer for what it is: it takes the values one by one."""
+    return node.size <= _MOST_INTEGERS and (node.step == 1 or not node.log)
 
 
 def suggestion(trial: optuna.Trial, path: Path, node: Node[Any]) -> float:
@@ -40,8 +46,7 @@ def suggestion(trial: optuna.Trial, path: Path, node: Node[Any]) -> float:
 
     name, numbers = dotted(path), distribution(node)
     if isinstance(numbers, CategoricalDistribution):
-        index: int = trial.suggest_categorical(name, numbers.choices)
-        return index
+        return float(trial.suggest_categorical(name, range(len(numbers.choices))))
     if isinstance(numbers, IntDistribution):
         low, high = numbers.low, numbers.high
         return trial.suggest_int(name, low, high, step=numbers.step, log=numbers.log)
@@ -64,13 +69,17 @@ def built(node: Node[Any], path: Path, decide: Decide) -> Any:  # noqa: ANN401
             if not node.branching:
                 return option
             return {"type": option, **built(block, (*path, str(option)), decide)}
-        case Integer() if node.step == 1 or not node.log:
-            return int(decide(path, node))
         case Integer() | Float():
-            top = node.levels - 1 if isinstance(node, Float) and node.levels else 1
-            return node.at(decide(path, node) / top)
+            return _number(node, decide(path, node))
         case _:
             raise TypeError(f"{type(node).__name__} is unknown to Optuna; add a case here")
+
+
+def _number(node: Integer | Float, number: float) -> float:
+    if isinstance(node, Integer) and _is_plain(node):
+        return int(number)
+    top = node.levels - 1 if isinstance(node, Float) and node.levels else 1
+    return node.at(number / top)
 
 
 def numbers(node: Node[Any], value: Any, path: Path) -> Iterator[tuple[Path, Node[Any], float]]:  # noqa: ANN401
@@ -90,7 +99,7 @@ def numbers(node: Node[Any], value: Any, path: Path) -> Iterator[tuple[Path, Nod
             yield path, node, index
             if node.branching:
                 yield from numbers(node.blocks[index], value, (*path, str(node.options[index])))
-        case Integer() if node.step == 1 or not node.log:
+        case Integer() if _is_plain(node):
             yield path, node, value
         case Integer() | Float():
             unit = 0.0 if node.low == node.high else min(max(node.unit(value), 0.0), 1.0)

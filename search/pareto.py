@@ -1,8 +1,8 @@
 """Pareto fronts, and how much they cover; all losses are to be minimised.
 
 One row of losses dominates another if it is nowhere greater and somewhere less. In what follows, n
-is the number of rows and m that of objectives; losses are finite.
-What is no table of them is a `ConfigurationError`.
+is the number of rows and m that of objectives; losses are finite. What is no table of them is a
+`ConfigurationError`.
 """
 
 from __future__ import annotations

@@ -11,38 +11,47 @@ import numpy as np
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.checks import check_integer
 from phylon.search.complexity import complexity, most_complex, resize
-from phylon.search.evolution import Member
+from phylon.search.evolution import Population
 from phylon.search.pool import Pool, candidate_pool
-from phylon.search.predictor import Predictor
+from phylon.search.predictor import Fill, Predictor
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Known, Proposal, Strategy
 
-_TRIES = 150  # architectures that are drawn to make up a pool
-_FRESH = 0.2  # share of them that do not grow out of the beam
+BATCH = 10
+"""Results from one fit of the predictor to the next."""
+
+EXPANSIONS = 150
+"""Of so many architectures of a level the predictor chooses."""
+
+FRESH = 0.2
+"""The share of them that is drawn, and does not grow out of the beam."""
+
+PARENTS = 5
+"""After the last level, of so many of the best the neighbours are looked at."""
 
 
 @final
 class Pnas(Strategy):
     """Progressive search (Liu et al. 2018, https://arxiv.org/abs/1712.00559).
 
-    Architectures are sorted by `complexity` into levels of equal breadth. The first `beam` proposals
-    are drawn from the simplest level. Each further level has `beam` proposals, too: out of many that
-    grow, by parts added at random, out of the `beam` best of the simpler levels (and some that do
-    not), the one of which the predictor expects most. After the last level the search goes on among
-    those near the best five, of whatever complexity. Nothing waits: which level is on hangs on the
-    number of proposals, and what the beam is, on the results so far. A space whose architectures are
+    Architectures are sorted by `complexity` into levels of equal breadth. The first `beam`
+    proposals are drawn from the simplest level. Each further level has `beam` proposals as well: of
+    many architectures that grow, by parts added anywhere, out of the `beam` best of the simpler
+    levels, those of which a predictor expects most. After the last level the search goes on in the
+    same way near the best, of whatever complexity. Nothing waits: which level is on depends on the
+    number of proposals, and the beam on the results that are known. A space whose architectures are
     all equally complex has one level.
 
-    The paper has cells of up to 5 blocks, a beam of 256 (1,160 networks in all), and predicts with
-    5 LSTMs or perceptrons on learned embeddings; here it is the ensemble of `Bananas`, fitted again
-    for each 10 results.
+    The paper has cells of up to 5 blocks, all of the first level, then beams of 256, so 1,160
+    networks in all; its predictor is an ensemble of 5 LSTMs or perceptrons on learned embeddings.
+    Here it is that of `Bananas`, fitted again for each 10 results.
 
     Args:
         space: Where to search.
         objectives: 1; only one is compared.
         seed: 0 or more.
-        levels: Into how many levels complexity is cut, at most.
-        beam: Proposals for each level, and how many of the best are grown.
+        levels: Into how many levels complexity is cut, at most; 1 or more.
+        beam: How many candidates each level has, and how many of the best are grown; 1 or more.
 
     Raises:
         ConfigurationError: A parameter has a value that is not allowed.
@@ -61,50 +70,61 @@ class Pnas(Strategy):
         check_integer("levels", levels, 1)
         check_integer("beam", beam, 1)
         self.initial = beam
-        most = most_complex(space)
-        levels = min(levels, most + 1)
-        self._limits = [-(-most * (level + 1) // levels) for level in range(levels)]
-        self._predictor = Predictor(space, seed, initial=beam, batch=10)
+        values = most_complex(space) + 1
+        levels = min(levels, values)
+        # The least complexity of each level, and what is above all.
+        self._bounds = [-(-values * level // levels) for level in range(levels + 1)]
+        self._predictor = Predictor(space, seed, BATCH)
+
+    @property
+    def level(self) -> int:
+        """The level of the next proposal, from 0; the number of levels after the last."""
+        return min(self.asked // self.initial, len(self._bounds) - 1)
 
     def _propose(self, rng: np.random.Generator) -> Proposal:
-        level = self.asked // self.initial
-        pool = self._level_pool(level, rng) if level < len(self._limits) else {}
-        best = self._predictor.best
-        if not pool and level and best:
-            pool = candidate_pool(self.space, best[:5], self._keys, rng)
-        if not pool:
-            return Proposal(self.space.sample(rng))
-        proposals = list(pool.values())
-        if not level or not best:
-            return proposals[0]
-        scores = self._predictor.predict([each.architecture for each in proposals])
-        return proposals[int(np.argmin(scores.mean(axis=0)))]
+        if self.level and self._predictor.ready:
+            for level in range(self.level, len(self._bounds)):
+                now = self._predictor.round(level, self._fill(level))
+                if proposal := now.best(now.scores.mean(axis=0), self._keys):
+                    return proposal
+        return self._draw(self.level, rng)
 
-    def _level_pool(self, level: int, rng: np.random.Generator) -> Pool:
-        """Return new architectures of a level; only one of the first, where nothing is known."""
-        below = self._limits[level - 1] if level else -1
-        beam = self._beam(below)
-        pool: Pool = {}
-        for _ in range(_TRIES):
-            target = int(rng.integers(below + 1, self._limits[level] + 1))
-            if beam and rng.random() >= _FRESH:
-                parent = beam[int(rng.integers(len(beam)))]
-                grown = resize(self.space, parent.architecture, target, rng)
-                proposal = Proposal(grown, (parent.id,), "grow", parent.generation + 1)
-            else:
-                proposal = Proposal(resize(self.space, self.space.sample(rng), target, rng))
-            key = self.space.key(proposal.architecture)
-            if key not in self._keys:
-                pool.setdefault(key, proposal)
-                if not level:
-                    break
-        return pool
+    def _draw(self, level: int, rng: np.random.Generator) -> Proposal:
+        drawn = self.space.sample(rng)
+        if level < len(self._bounds) - 1:
+            drawn = resize(self.space, drawn, self._complexity(level, rng), rng)
+        return Proposal(drawn)
 
-    def _beam(self, limit: int) -> list[Member]:
-        """Return the best members that are not more complex than `limit`."""
-        best = self._predictor.best
-        simple = (each for each in best if complexity(self.space, each.architecture) <= limit)
-        return list(islice(simple, self.initial))
+    def _complexity(self, level: int, rng: np.random.Generator) -> int:
+        return int(rng.integers(self._bounds[level], self._bounds[level + 1]))
+
+    def _fill(self, level: int) -> Fill:
+        """Return what makes the pool of a level."""
+
+        def expand(best: Population, rng: np.random.Generator) -> Pool:
+            simpler = (
+                each
+                for each in best
+                if complexity(self.space, each.architecture) < self._bounds[level]
+            )
+            beam = list(islice(simpler, self.initial))
+            pool: Pool = {}
+            for _ in range(EXPANSIONS):
+                proposal = self._expansion(beam, level, rng)
+                pool.setdefault(self.space.key(proposal.architecture), proposal)
+            return pool
+
+        def search_on(best: Population, rng: np.random.Generator) -> Pool:
+            return candidate_pool(self.space, best[:PARENTS], (), rng)
+
+        return expand if level < len(self._bounds) - 1 else search_on
+
+    def _expansion(self, beam: Population, level: int, rng: np.random.Generator) -> Proposal:
+        if not beam or rng.random() < FRESH:
+            return self._draw(level, rng)
+        parent = beam[int(rng.integers(len(beam)))]
+        grown = resize(self.space, parent.architecture, self._complexity(level, rng), rng)
+        return Proposal(grown, (parent.id,), "grow", parent.generation + 1)
 
     def _observe(self, candidate: Candidate, outcome: Outcome) -> None:
         self._predictor.observe(candidate, outcome)

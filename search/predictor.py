@@ -1,22 +1,48 @@
-"""What the strategies with a learned predictor share: results in, predictions out."""
+"""A learned predictor of how good architectures are, and what it is asked about."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
-from typing import final
+from typing import TypeAlias, final
 
 import numpy as np
 
-from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.ensemble import Ensemble, Floats
-from phylon.search.evolution import Member
+from phylon.search.evolution import Member, Population
 from phylon.search.path_encoding import path_encoding
+from phylon.search.pool import Pool
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Known
+from phylon.search.strategy import Known, Proposal
+from phylon.search.survival import fittest
+
+Fill: TypeAlias = Callable[[Population, np.random.Generator], Pool]
+"""Makes a pool, which must not be empty, out of the measured candidates, the best first."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is chosen from until the next fit.
+
+    Attributes:
+        pool: `n` proposals by their keys.
+        scores: What each of `m` networks expects of each, shape ``(m, n)``; less is better.
+    """
+
+    pool: Pool
+    scores: Floats
+
+    def best(self, values: Floats, seen: Container[str]) -> Proposal | None:
+        """Return the proposal with the least of `n` values, but for those seen; None if all are."""
+        keys = list(self.pool)
+        new = (keys[i] for i in np.argsort(values, kind="stable") if keys[i] not in seen)
+        key = next(new, None)
+        return None if key is None else self.pool[key]
 
 
 @final
@@ -24,76 +50,74 @@ class Predictor:
     """An `Ensemble` over path encodings, fitted anew for each batch of results.
 
     It learns ranks, turned to normal scores, so the scale of the loss is no matter; what missed a
-    constraint ranks behind what did not, and what failed behind all.
+    constraint ranks behind what did not, and what failed behind all. Of results that do not fill a
+    batch it knows nothing yet, and neither do its pools: so both depend on the number of
+    batches alone, not on when they were first asked for.
 
     Args:
         space: Where the architectures are from.
         seed: The strategy's.
-        initial: Results up to which each one leads to a new fit; the others come in batches.
         batch: Results from one fit to the next.
-
-    Attributes:
-        best: The measured candidates, the best first; of equals, the oldest.
     """
 
-    def __init__(self, space: SearchSpace, seed: int, *, initial: int, batch: int) -> None:
-        self.best: list[Member] = []
+    def __init__(self, space: SearchSpace, seed: int, batch: int) -> None:
         self._space = space
         self._seed = seed
-        self._initial = initial
         self._batch = batch
-        self._points: list[Floats] = []
-        self._ranks: list[tuple[float, float]] = []
         self._known: list[Known] = []
+        self._events: list[tuple[Candidate, Outcome]] = []
         self._fitted: tuple[int, Ensemble] | None = None
+        self._rounds: dict[int, Round] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to learn from."""
+        return bool(self._known) or len(self._events) >= self._batch
 
     def recall(self, known: Sequence[Known]) -> None:
         """Learn from earlier studies."""
         self._known += known
 
     def observe(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Learn from a result."""
-        self._points.append(path_encoding(self._space, candidate.architecture))
-        if outcome.losses is None:
-            self._ranks.append((math.inf, math.inf))
-            return
-        member = Member(
-            candidate.id,
-            candidate.architecture,
-            candidate.generation,
-            outcome.losses,
-            outcome.violation,
-        )
-        self._ranks.append((outcome.violation, outcome.losses[0]))
-        self.best.append(member)
-        self.best.sort(key=lambda each: (each.rank, each.id))
+        """Learn from a result; it replaces an earlier one of the same candidate."""
+        self._events.append((candidate, outcome))
 
-    def predict(self, architectures: Iterable[Architecture]) -> Floats:
-        """Return what each of the networks expects of each architecture; less is better.
-
-        Some result must be known, if only of a failure.
+    def round(self, number: int, fill: Fill) -> Round:
+        """Return a pool with what is expected of it; the same until there is a new fit.
 
         Args:
-            architectures: `n` of them.
-
-        Returns:
-            Normal scores, shape ``(m, n)``.
+            number: Which of the pools that are in use between two fits.
+            fill: Makes the pool.
         """
-        n = len(self._ranks)
-        if n > self._initial:
-            n -= (n - self._initial) % self._batch
+        n = len(self._events) - len(self._events) % self._batch
+        last = {candidate.id: (candidate, outcome) for candidate, outcome in self._events[:n]}
         if self._fitted is None or self._fitted[0] != n:
-            self._fitted = n, self._fit(n)
-        points = [path_encoding(self._space, each) for each in architectures]
-        return self._fitted[1].predict(np.stack(points))
+            self._fitted = n, self._fit(list(last.values()), n)
+            self._rounds.clear()
+        if number not in self._rounds:
+            members = [member for each in last.values() if (member := Member.of(*each))]
+            pool = fill(fittest(n)(members), np.random.default_rng([self._seed, n, number]))
+            scores = self._fitted[1].predict(self._points(pool.values()))
+            self._rounds[number] = Round(pool, scores)
+        return self._rounds[number]
 
-    def _fit(self, n: int) -> Ensemble:
-        points = [path_encoding(self._space, each.architecture) for each in self._known]
-        order = sorted(self._ranks[:n])
+    def _fit(self, results: Sequence[tuple[Candidate, Outcome]], n: int) -> Ensemble:
+        ranks = [rank_of(outcome) for _, outcome in results]
+        order = sorted(ranks)
         scores = [each.losses[0] for each in self._known]
-        scores += [normal_score(order, rank) for rank in self._ranks[:n]]
-        x = np.stack(points + self._points[:n])
+        scores += [normal_score(order, rank) for rank in ranks]
+        x = self._points([*self._known, *(candidate for candidate, _ in results)])
         return Ensemble(x, np.array(scores, dtype=np.float64), (self._seed, n))
+
+    def _points(self, holders: Iterable[Known | Candidate | Proposal]) -> Floats:
+        return np.stack([path_encoding(self._space, each.architecture) for each in holders])
+
+
+def rank_of(outcome: Outcome) -> tuple[float, ...]:
+    """Return what results are compared by: feasible ones come first, and failures last."""
+    if outcome.losses is None:
+        return (math.inf,)
+    return outcome.violation, *outcome.losses
 
 
 def normal_score(order: Sequence[tuple[float, ...]], rank: tuple[float, ...]) -> float:

@@ -21,7 +21,7 @@ from phylon.search.regularized_evolution import regularized_evolution
 from phylon.search.reinforce import Reinforce
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Strategy
-
+from phylon.search.surrogate import Surrogate
 
 _OF_THE_STUDY = {
     "space": "space",
@@ -88,6 +88,7 @@ STRATEGIES: dict[str, Recipe] = {
     "random": Recipe(RandomSearch, several_objectives=True),
     "regularized_evolution": Recipe(regularized_evolution),
     "reinforce": Recipe(Reinforce),
+    "surrogate": Recipe(Surrogate, several_objectives=True),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import insort
 from collections.abc import Sequence
 from typing import final
@@ -14,7 +13,7 @@ from phylon.search.candidate import Candidate, Outcome
 from phylon.search.checks import check_number
 from phylon.search.controller import Controller
 from phylon.search.decisions import decisions, questions
-from phylon.search.predictor import normal_score
+from phylon.search.predictor import normal_score, rank_of
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Known, Proposal, Strategy
 
@@ -60,7 +59,8 @@ class Reinforce(Strategy):
         super().__init__(space, objectives=objectives, seed=seed)
         check_number("rate", rate, 0)
         check_number("entropy", entropy, 0)
-        self._ranks: list[tuple[float, ...]] = []
+        self._ranks: dict[int, tuple[float, ...]] = {}
+        self._order: list[tuple[float, ...]] = []
         self._baseline = 0.0
         self._controller = Controller(questions(space), seed, rate=rate, entropy=entropy)
 
@@ -68,9 +68,11 @@ class Reinforce(Strategy):
         return Proposal(self._controller.sample(self.space, rng))
 
     def _observe(self, candidate: Candidate, outcome: Outcome) -> None:
-        rank = (math.inf,) if outcome.losses is None else (outcome.violation, *outcome.losses)
-        insort(self._ranks, rank)
-        self._learn(candidate.architecture, normal_score(self._ranks, rank))
+        if candidate.id in self._ranks:
+            self._order.remove(self._ranks[candidate.id])
+        rank = self._ranks[candidate.id] = rank_of(outcome)
+        insort(self._order, rank)
+        self._learn(candidate.architecture, normal_score(self._order, rank))
 
     def _recall(self, known: Sequence[Known]) -> None:
         for each in known:

@@ -21,7 +21,7 @@ def tournament(size: int) -> Selection:
 
 
 def first_placed(size: int) -> Selection:
-    """Select, of `size` members drawn with replacement, the one that stands first in the population.
+    """Select, of `size` members drawn with replacement, the one that stands first.
 
     For populations that survival has put in order, the best first, as `least_crowded` does.
     """

@@ -69,9 +69,9 @@ def gradients(
 def input_jacobians(network: nn.Module, inputs: Tensor) -> Tensor:
     """Return the gradient of each sample's summed outputs by its inputs, of shape ``(b, d)``."""
     inputs = inputs.detach().clone().requires_grad_()
-    for _, gradient in gradients(network(inputs).sum(), [inputs]):
-        return gradient.flatten(1)
-    return torch.zeros_like(inputs).flatten(1)
+    found = gradients(network(inputs).sum(), [inputs])
+    jacobians = found[0][1] if found else torch.zeros_like(inputs)
+    return jacobians.flatten(1)
 
 
 def correlations(rows: Tensor) -> Tensor:
@@ -83,4 +83,5 @@ def correlations(rows: Tensor) -> Tensor:
     norms = centred.norm(dim=1, keepdim=True)
     units = centred / norms.clamp(min=torch.finfo(torch.float64).tiny)
     constant = norms.squeeze(1) == 0
-    return (units @ units.T).masked_fill(constant[:, None] | constant[None, :], 1.0)
+    matrix: Tensor = units @ units.T
+    return matrix.masked_fill(constant[:, None] | constant[None, :], 1.0)

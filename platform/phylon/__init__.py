@@ -36,8 +36,8 @@ _HOMES = {
     "phylon.config": ["StudyConfig"],
     "phylon.errors": ["PhylonError"],
     "phylon.search": [
-        "Architecture", "Block", "Candidate", "Choice", "Constraint", "Context", "Evaluator", "Float", "Integer",
-        "Measurement", "Objective", "Repeat", "SearchSpace", "Strategy",
+        "Architecture", "Block", "Candidate", "Choice", "Constraint", "Context", "Evaluator",
+        "Float", "Integer", "Measurement", "Objective", "Repeat", "SearchSpace", "Strategy",
     ],
     "phylon.study": ["Study"],
     "phylon.trainables": ["Task"],

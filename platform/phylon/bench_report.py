@@ -24,8 +24,8 @@ def _heading(results: Results) -> Text:
     bench = results.bench
     objectives = ", ".join(objective.metric for objective in bench.objectives)
     return Text(
-        f"{bench.table.name}, {len(bench.table.texts)} architectures: "
-        f"{bench.seeds} studies of each strategy\nobjective: {objectives}; report: {bench.report}"
+        f"{bench.table.name}: {len(bench.table.texts)} architectures\n"
+        f"objective: {objectives}; report: {bench.report}; studies: {bench.seeds} of each strategy"
     )
 
 

@@ -7,14 +7,16 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.synchronize import Event
+from queue import SimpleQueue
 from typing import TypeAlias
 
 from phylon.bench_clock import Trajectory, simulate
 from phylon.bench_problem import Problem
 from phylon.bench_strategy import Contestant
+from phylon.signals import calling_on_signal
 
 Study: TypeAlias = tuple[Contestant, int]
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -54,21 +56,30 @@ def _run_in_pool(
 ) -> list[Trajectory]:
     stop = _context.Event()
     pool = ProcessPoolExecutor(processes, _context, _begin_worker, (problem, stop))
-    try:
-        with _only_here():
-            futures = [pool.submit(_run_here, study) for study in studies]
-        for future in as_completed(futures):
-            future.result()
-            on_end()
-        return [future.result() for future in futures]
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
+    ended: SimpleQueue[Future[Trajectory] | None] = SimpleQueue()
+    with calling_on_signal(lambda _: ended.put(None)):
+        try:
+            with _alone_and_undisturbed():
+                futures = [pool.submit(_run_here, study) for study in studies]
+            for future in futures:
+                future.add_done_callback(ended.put)
+            for _ in futures:
+                if (done := ended.get()) is None:
+                    raise KeyboardInterrupt  # here and nowhere else: the pool's locks are free
+                done.result()
+                on_end()
+            return [future.result() for future in futures]
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def _only_here() -> Iterator[None]:
-    """Have the processes that are started meanwhile use one thread each and not hear of Ctrl-C."""
+def _alone_and_undisturbed() -> Iterator[None]:
+    """Have the processes that are started meanwhile use one thread each and not hear of Ctrl-C.
+
+    A terminal sends that to all of them, but it is for this one to end them.
+    """
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(_ONE_THREAD)

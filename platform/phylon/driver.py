@@ -60,7 +60,7 @@ class Driver:
         self._order = order
         self._listeners = tuple(listeners)
         self._exhausted = False
-        self._dry_after = -1  # results after which there was nothing to propose
+        self._dry_after = -1  # ended candidates after which there was nothing to propose
         self._final_started = False
         self._ready: deque[Candidate] = deque()
         self._last = {r.id: (r.step, r.metrics) for r in state.pending.values()}
@@ -171,17 +171,12 @@ class Driver:
         return self.state.proposed["search"]
 
     @property
-    def _results(self) -> int:
-        return self.state.completed + self.state.failed
-
-    @property
     def _may_search(self) -> bool:
         hours = self._config.budget.hours
         return (
             self._searched < self._config.budget.candidates
             and not self.state.proposed["final"]
-            and not self._exhausted
-            and self._dry_after != self._results
+            and self._dry_after != self.state.ended
             and (hours is None or self.state.seconds_at(time.time()) < hours * 3600)
         )
 
@@ -195,8 +190,7 @@ class Driver:
         try:
             (candidate,) = self._strategy.ask(1)
         except SpaceExhausted:
-            # Another result may bring promotions.
-            self._dry_after = self._results
+            self._dry_after = self.state.ended  # another result may bring promotions
             self._exhausted = not self.state.pending
             return
         self._commit([events.Proposed(candidate=candidate)])

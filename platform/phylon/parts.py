@@ -41,13 +41,14 @@ def assemble(
     task = task or load_task({"name": config.task.name, **config.task.params})
     evaluator = _evaluator(task, config) if isinstance(task, Task) else task
     space = space or _space(config, task)
-    for key, entries in (("objectives", config.objectives), ("constraints", config.constraints)):
-        for position, entry in enumerate(entries):
-            if entry.metric not in evaluator.metrics:
-                raise ConfigurationError(
-                    f"{key}.{position}.metric: the task `{config.task.name}` does not report "
-                    f"`{entry.metric}`; {did_you_mean(entry.metric, evaluator.metrics)}"
-                )
+    needed = {f"objectives.{i}": each.metric for i, each in enumerate(config.objectives)}
+    needed |= {f"constraints.{i}": each.metric for i, each in enumerate(config.constraints)}
+    for key, metric in needed.items():
+        if metric not in evaluator.metrics:
+            raise ConfigurationError(
+                f"{key}.metric: the task `{config.task.name}` does not report `{metric}`; "
+                f"{did_you_mean(metric, evaluator.metrics)}"
+            )
     parts = Parts(evaluator, space)
     new_strategy(config, parts)
     return parts

@@ -90,6 +90,11 @@ class StudyState:
         """Return how long drivers have run this study, if one runs it still at `now`."""
         return self._seconds_before + max(0.0, now - self._opened_at)
 
+    @property
+    def ended(self) -> int:
+        """Number of candidates that completed or failed."""
+        return self.completed + self.failed
+
     def ranking(self, phase: str) -> list[Record]:
         """Return the completed candidates of a phase: the best first, infeasible ones last.
 

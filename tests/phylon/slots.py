@@ -53,12 +53,14 @@ def tear(folder: Path, random: Random) -> None:
 
 
 @contextmanager
-def opened(folder: Path, config: StudyConfig, *, window: int | None = None) -> Iterator[Driver]:
+def opened(
+    folder: Path, config: StudyConfig, *, window: int | None = None, halving: bool = False
+) -> Iterator[Driver]:
     """A driver on whatever the journal in `folder` holds; strict if there is a window."""
     reader = JournalReader(LOCAL, str(folder / "journal"))
-    strategy = make_strategy(
-        "regularized_evolution", SPACE, seed=config.seed, population=4, sample=2
-    )
+    evolution = {"name": "regularized_evolution", "population": 4, "sample": 2}
+    params = {"name": "halving", "of": evolution, "epochs": 4, "eta": 2} if halving else evolution
+    strategy = make_strategy(space=SPACE, seed=config.seed, **params)
     state = replay(reader.read(), strategy)
     writer = JournalWriter(LOCAL, str(folder / "journal"), reader=reader)
     if not state.created:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -15,7 +18,9 @@ from phylon.events import Completed, Failed, Finished, Proposed, Reported
 from phylon.lineage import lineage_rows
 from phylon.mlflow_plan import Projection
 from phylon.state import StudyState
-from tests.phylon.toy import SPACE, journal, run
+from tests.phylon.slots import Slots, opened, plan, without_times
+from tests.phylon.slots import journal as slots_journal
+from tests.phylon.toy import journal, run
 
 
 class Killed(BaseException):
@@ -129,7 +134,6 @@ def test_a_promotion_trains_what_it_adds_and_shows_all_epochs_and_its_descent(
 
 
 def test_folders_are_kept_while_they_may_be_gone_on_with(new_halving: Callable[..., Study]) -> None:
-    study = new_halving(Trained(fails_in=12))
     checked = 0
 
     class Watching(Trained):
@@ -146,9 +150,9 @@ def test_folders_are_kept_while_they_may_be_gone_on_with(new_halving: Callable[.
                     checked += 1
             super().evaluate(candidate, context)
 
-    state = run(new_halving(Watching()))
+    study = new_halving(Watching(fails_in=12))
+    state = run(study)
     assert checked > 100
-    assert state.failed == 0
     kept = {int(path.name) for path in (study.folder / "candidates").iterdir()}
     assert kept == {state.best.id}
 
@@ -187,7 +191,7 @@ def test_a_driver_killed_in_a_promotion_goes_on_with_it_under_its_id(
 
 @pytest.mark.parametrize("order", ["free", "strict"])
 def test_promotions_go_on_after_the_space_is_exhausted(
-    new_halving: Callable[..., Study], new_study: Callable[..., Study], order: str
+    new_halving: Callable[..., Study], order: str
 ) -> None:
     space = SearchSpace(x=Choice(*range(1, 9)))
     study = new_halving(space=space, order=order, window=4)
@@ -216,21 +220,40 @@ def test_what_the_study_says_is_not_for_the_strategy_to_say(
         run(new_halving(strategy=strategy))
 
 
+@pytest.mark.parametrize("deaths", [0, 3])
+def test_strict_order_promotes_the_same_on_any_number_of_slots(tmp_path: Path, deaths: int) -> None:
+    histories = []
+    for slots in (1, 2, 4):
+        folder = tmp_path / str(slots)
+        random = Random(slots)
+        for _ in range(deaths):
+            with opened(folder, plan(30, seed=7), window=3, halving=True) as driver:
+                Slots(driver, slots, random, fails=0.2).run(limit=random.randint(5, 30))
+        with opened(folder, plan(30, seed=7), window=3, halving=True) as driver:
+            Slots(driver, slots, random, fails=0.2).run()
+            assert driver.finished
+        histories.append(without_times(slots_journal(folder)))
+    assert histories[0] == histories[1] == histories[2]
+    epochs = Counter(e.candidate.epochs for e in histories[0] if isinstance(e, Proposed))
+    assert epochs[1] > epochs[2] > epochs[4] > 0
+
+
 def test_digits_are_halved_on_ray(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     study = Study(
         name="digits",
         task="digits",
         strategy={"name": "halving", "of": "random", "eta": 2},
         objectives=[{"metric": "val_accuracy", "direction": "maximize"}],
-        training={"epochs": 4, "batch_size": 256},
-        budget={"candidates": 9},
+        training={"epochs": 2, "batch_size": 256},
+        budget={"candidates": 6},
+        resources={"cpus": float(os.cpu_count() or 1)},
         tracking={"uri": "none"},
         storage=str(tmp_path),
     )
     with caplog.at_level(logging.WARNING):
         state = study.run(show_progress=False)
     assert "starts over" not in caplog.text
-    assert (state.completed, state.failed) == (9, 0)
+    assert (state.completed, state.failed) == (6, 0)
     promoted = [r for r in state.records.values() if r.candidate.continues is not None]
     assert len(promoted) >= 2
     for record in promoted:
@@ -244,4 +267,4 @@ def test_digits_are_halved_on_ray(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         assert all(value > 0 for value in seconds[before:])
     assert state.best.candidate.continues is not None
     assert state.tested.candidate_ids == [state.best.id]
-    assert sum(isinstance(event, Completed) for event in journal(study)) == 9
+    assert sum(isinstance(event, Completed) for event in journal(study)) == 6

@@ -19,14 +19,14 @@ from phylon.search import (
 )
 from phylon.search.errors import ConfigurationError, SpaceExhausted, StudyError
 from phylon.search.evolution import Evolution
-from phylon.search.halving import halving
+from phylon.search.halving import Halving, halving
 from phylon.search.strategy import Known
 
 SPACE = SearchSpace(x=Float(0.0, 1.0))
 
 
 def result(candidate: Candidate) -> float:
-    """Return a loss that falls with the epochs; which network is best shows early, but not fully."""
+    """Return a loss that falls with the epochs; the best network shows early, but not fully."""
     early = 10 * candidate.architecture["x"] % 1
     return candidate.architecture["x"] + early / (candidate.epochs or 9)
 
@@ -107,8 +107,7 @@ def test_it_beats_the_inner_strategy_at_the_same_number_of_epochs() -> None:
 
 def test_the_inner_strategy_sees_each_network_once_with_its_newest_result() -> None:
     inner = make_strategy("regularized_evolution", SPACE, population=4, sample=4)
-    strategy = halving(SPACE, of="random", epochs=9, eta=2)
-    strategy._inner = inner  # noqa: SLF001
+    strategy = Halving(SPACE, inner, rungs=[1, 2, 4], eta=2)
     for candidate in strategy.ask(4):
         strategy.tell(candidate, Outcome((1.0 + candidate.id,)))
     promoted = strategy.ask(2)

@@ -77,6 +77,15 @@ def test_it_gets_out_of_traps() -> None:
         assert min(loss for _, loss in done) == -1
 
 
+def test_a_start_with_no_neighbour_left_is_given_up() -> None:
+    strategy, in_a_row = LocalSearch(BITS, seed=2, starts=2), [0]
+    for _ in range(220):
+        (candidate,) = strategy.ask()
+        strategy.tell(candidate, Outcome((float(candidate.id),)))  # each start is a local optimum
+        in_a_row.append(in_a_row[-1] + 1 if candidate.operator == "sample" else 0)
+    assert max(in_a_row) < 20
+
+
 def test_neighbours_come_in_random_order() -> None:
     first = set()
     for seed in range(20):
@@ -151,5 +160,5 @@ def test_results_late_and_out_of_order_still_lead_to_the_optimum() -> None:
 
 
 def test_wrong_starts_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="strategy.starts is 0; allowed: integers from 1"):
+    with pytest.raises(ConfigurationError, match=r"strategy\.starts is 0; allowed: integers"):
         make_strategy("local_search", BITS, starts=0)

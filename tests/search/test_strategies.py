@@ -19,7 +19,7 @@ from phylon.search import (
 from phylon.search.errors import ConfigurationError, SpaceExhausted
 from phylon.search.evolution import Evolution, Member
 from phylon.search.selection import tournament
-from phylon.search.survival import youngest
+from phylon.search.survival import fittest, youngest
 
 SPACE = SearchSpace(
     lr=Float(1e-4, 1.0, log=True), ops=Repeat(Choice("conv", "pool", "skip", "none"), 10, 10)
@@ -45,13 +45,23 @@ def best_of(name: str, seed: int, budget: int, **params: Any) -> float:
     return min(regrets)
 
 
-@pytest.mark.parametrize("params", [{}, {"crossover": 0.5}])
-def test_evolution_beats_random_search(params: dict[str, Any]) -> None:
-    random, evolved = (
-        np.mean([best_of(name, seed, 100, **kwargs) for seed in range(10)])
-        for name, kwargs in (("random", {}), ("regularized_evolution", params))
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("regularized_evolution", {}),
+        ("regularized_evolution", {"crossover": 0.5}),
+        ("regularized_evolution", {"repeats": True}),
+        ("nsga2", {}),
+        ("local_search", {}),
+        ("hill_climb", {}),
+    ],
+)
+def test_it_beats_random_search(name: str, params: dict[str, Any]) -> None:
+    random, found = (
+        np.mean([best_of(each, seed, 100, **kwargs) for seed in range(10)])
+        for each, kwargs in (("random", {}), (name, params))
     )
-    assert evolved < 0.5 * random
+    assert found < 0.5 * random
 
 
 def test_evolution_finds_the_best_architecture() -> None:
@@ -62,6 +72,14 @@ def test_the_youngest_survive_in_whatever_order_results_come() -> None:
     net = SPACE.sample(np.random.default_rng(0))
     members = [Member(i, net, 0, (float(i),)) for i in (3, 1, 4, 0, 2)]
     assert [member.id for member in youngest(3)(members)] == [2, 3, 4]
+
+
+def test_the_fittest_survive_feasible_ones_first() -> None:
+    net = SPACE.sample(np.random.default_rng(0))
+    members = [Member(i, net, 0, (float(loss),)) for i, loss in enumerate((3, 1, 2, 1))]
+    members.append(Member(4, net, 0, (0.0,), violation=0.5))
+    assert [member.id for member in fittest(3)(members[::-1])] == [1, 3, 2]
+    assert [member.id for member in fittest(1)(members[4:])] == [4]
 
 
 def test_tournaments_prefer_the_fit_and_then_the_old() -> None:
@@ -79,6 +97,27 @@ def test_old_members_die_however_good() -> None:
         strategy.tell(candidate, Outcome((float(candidate.id),)))
     assert [member.id for member in strategy.population] == [2, 3, 4]
     assert strategy.ask()[0].parents[0] in (2, 3, 4)
+
+
+def test_repeats_are_measured_again_only_where_asked_for() -> None:
+    space = SearchSpace(act=Choice("relu", "gelu"), kernel=Choice(3, 5))
+    strategy = make_strategy("regularized_evolution", space, population=4, sample=2, repeats=True)
+    for _ in range(12):
+        (candidate,) = strategy.ask()
+        strategy.tell(candidate, Outcome((float(candidate.architecture["kernel"]),)))
+    once = make_strategy("regularized_evolution", space, population=4, sample=2)
+    assert len(once.ask(12)) == 4
+
+
+def test_hill_climbing_mutates_the_best_so_far() -> None:
+    strategy = make_strategy("hill_climb", SPACE, starts=4)
+    for candidate in strategy.ask(4):
+        strategy.tell(candidate, Outcome((abs(candidate.id - 2.0),)))
+    first, second = strategy.ask(2)
+    assert (first.parents, second.parents) == ((2,), (2,))
+    strategy.tell(second, Outcome((-1.0,)))
+    strategy.tell(first, Outcome((-0.5,)))
+    assert strategy.ask()[0].parents == (second.id,)
 
 
 def test_first_proposals_are_random_then_mutations_of_the_living() -> None:
@@ -135,7 +174,14 @@ def test_an_infinite_space_with_few_values_ends_too() -> None:
             {"population": 4, "sample": 5},
             r"strategy.sample is 5; allowed: integers from 1 to strategy.population \(4\)",
         ),
+        ("regularized_evolution", {"population": 4, "sample": 0}, "strategy.sample is 0; allowed"),
         ("regularized_evolution", {"crossover": 1.5}, "strategy.crossover is 1.5; allowed"),
+        (
+            "regularized_evolution",
+            {"repeats": "yes"},
+            "strategy.repeats is 'yes'; allowed: true, f",
+        ),
+        ("hill_climb", {"starts": 0}, "strategy.starts is 0; allowed: integers from 1 up"),
         (
             "regularized_evolution",
             {"objectives": 2},
@@ -154,7 +200,8 @@ def test_wrong_configuration_names_the_key_and_the_cure(
 
 def test_importing_search_is_light() -> None:
     code = (
-        "import phylon.search, sys; heavy = 'torch ray mlflow pyarrow scipy sklearn pytest'; "
+        "import phylon.search, sys; "
+        "heavy = 'torch ray mlflow pyarrow scipy sklearn moocore pytest'; "
         "print(set(heavy.split()) & set(sys.modules))"
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

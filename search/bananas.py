@@ -30,13 +30,13 @@ class Bananas(Strategy):
     As in the paper: 10 random candidates, batches of 10, 5 networks trained by Adam (learning rate
     0.01, betas 0.9 and 0.99) on the mean absolute error. There they have 10 layers of 20 units, 150
     epochs of minibatches and the error itself as target, 100 candidates are mutated from the best,
-    and paths tell identities apart from nothing.
+    and an identity is a step of a path.
 
     Args:
         space: Where to search.
         objectives: 1; only one is compared.
         seed: 0 or more.
-        initial: How many random candidates begin; 1 or more.
+        initial: How many random candidates begin, at least; 1 or more.
         batch: Results from one fit to the next; 1 or more.
         parents: How many of the best the pool is made around; 1 or more.
 
@@ -65,8 +65,7 @@ class Bananas(Strategy):
     def _propose(self, rng: np.random.Generator) -> Proposal:
         if self.asked >= self.initial and self._predictor.ready:
             now = self._predictor.round(0, self._pool)
-            drawn = rng.normal(now.scores.mean(axis=0), now.scores.std(axis=0))
-            if proposal := now.best(drawn, self._keys):
+            if proposal := now.best(now.sample(rng), self._keys):
                 return proposal
         return Proposal(self.space.sample(rng))
 

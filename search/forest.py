@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
 
-TREES = 60
+TREES = 40
 """How many trees there are."""
 
 

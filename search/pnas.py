@@ -37,10 +37,10 @@ class Pnas(Strategy):
     Architectures are sorted by `complexity` into levels of equal breadth. The first `beam`
     proposals are drawn from the simplest level. Each further level has `beam` proposals as well: of
     many architectures that grow, by parts added anywhere, out of the `beam` best of the simpler
-    levels, those of which a predictor expects most. After the last level the search goes on in the
-    same way near the best, of whatever complexity. Nothing waits: which level is on depends on the
-    number of proposals, and the beam on the results that are known. A space whose architectures are
-    all equally complex has one level.
+    levels, those of which a predictor expects most. After the last level the search goes on as that
+    of `Bananas` does, near the best of whatever complexity. Nothing waits: which level is on
+    depends on the number of proposals, and the beam on the results that are known. A space whose
+    architectures are all equally complex has one level.
 
     The paper has cells of up to 5 blocks, all of the first level, then beams of 256, so 1,160
     networks in all; its predictor is an ensemble of 5 LSTMs or perceptrons on learned embeddings.
@@ -71,27 +71,28 @@ class Pnas(Strategy):
         check_integer("beam", beam, 1)
         self.initial = beam
         values = most_complex(space) + 1
-        levels = min(levels, values)
+        self._after = min(levels, values)
         # The least complexity of each level, and what is above all.
-        self._bounds = [-(-values * level // levels) for level in range(levels + 1)]
+        self._bounds = [-(-values * level // self._after) for level in range(self._after + 1)]
         self._predictor = Predictor(space, seed, BATCH)
 
     @property
     def level(self) -> int:
         """The level of the next proposal, from 0; the number of levels after the last."""
-        return min(self.asked // self.initial, len(self._bounds) - 1)
+        return min(self.asked // self.initial, self._after)
 
     def _propose(self, rng: np.random.Generator) -> Proposal:
         if self.level and self._predictor.ready:
-            for level in range(self.level, len(self._bounds)):
+            for level in range(self.level, self._after + 1):
                 now = self._predictor.round(level, self._fill(level))
-                if proposal := now.best(now.scores.mean(axis=0), self._keys):
+                values = now.expected if level < self._after else now.sample(rng)
+                if proposal := now.best(values, self._keys):
                     return proposal
         return self._draw(self.level, rng)
 
     def _draw(self, level: int, rng: np.random.Generator) -> Proposal:
         drawn = self.space.sample(rng)
-        if level < len(self._bounds) - 1:
+        if level < self._after:
             drawn = resize(self.space, drawn, self._complexity(level, rng), rng)
         return Proposal(drawn)
 
@@ -117,7 +118,7 @@ class Pnas(Strategy):
         def search_on(best: Population, rng: np.random.Generator) -> Pool:
             return candidate_pool(self.space, best[:PARENTS], (), rng)
 
-        return expand if level < len(self._bounds) - 1 else search_on
+        return expand if level < self._after else search_on
 
     def _expansion(self, beam: Population, level: int, rng: np.random.Generator) -> Proposal:
         if not beam or rng.random() < FRESH:

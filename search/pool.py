@@ -23,7 +23,7 @@ def candidate_pool(
     seen: Container[str],
     rng: np.random.Generator,
     *,
-    near: int = 100,
+    near: int = 60,
     far: int = 10,
     drawn: int = 60,
 ) -> Pool:

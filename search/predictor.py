@@ -37,6 +37,15 @@ class Round:
     pool: Pool
     scores: Floats
 
+    @property
+    def expected(self) -> Floats:
+        """What the networks expect on average, shape ``(n,)``."""
+        return np.asarray(self.scores.mean(axis=0))
+
+    def sample(self, rng: np.random.Generator) -> Floats:
+        """Draw for each proposal, on its own, from what the networks expect, shape ``(n,)``."""
+        return rng.normal(self.expected, self.scores.std(axis=0))
+
     def best(self, values: Floats, seen: Container[str]) -> Proposal | None:
         """Return the proposal with the least of `n` values, but for those seen; None if all are."""
         keys = list(self.pool)

@@ -137,7 +137,8 @@ def test_every_key_of_the_study_file_is_told_with_its_default() -> None:
     )
     told = {key: default for key, default, _ in rows}
     expected = {key: default_of(field) for key, field in keys(StudyConfig)}
-    expected["strategy.name"] = StudyConfig.model_fields["strategy"].default.name
+    for key in ("strategy", "initial"):
+        expected[f"{key}.name"] = StudyConfig.model_fields[key].default.name
     expected |= {"objectives.0.metric": "-", "objectives.0.direction": "-"}
     expected |= {f"constraints.0.{key}": "-" for key in ("metric", "at_most", "at_least")}
     assert told == expected

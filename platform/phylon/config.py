@@ -151,7 +151,7 @@ class StudyConfig(Section):
         default=None, description="the networks to choose from; null: the task's own space"
     )
     strategy: Component = Field(
-        default=Component(name="regularized_evolution"),
+        default=Component(name="surrogate"),
         description="how the next candidate is chosen",
     )
     initial: Initial = Field(

@@ -45,7 +45,7 @@ def load(tmp_path: Path) -> Loader:
 def test_a_minimal_file_has_sensible_defaults(load: Loader) -> None:
     config = load(MINIMAL)
     assert config.folder == Path("studies/tiny")
-    assert config.strategy.name == "regularized_evolution"
+    assert config.strategy.name == "surrogate"
     assert config.objectives == (Objective("val_accuracy", "maximize"),)
     assert config.final is None
     assert config.space is None

@@ -34,11 +34,13 @@ class Trained:
     Attributes:
         dies_in: The candidate in whose second epoch the driver is killed.
         fails_in: The candidate that fails.
+        fades: Whether what is measured becomes worse with every epoch.
         trained: Epochs that were trained, by candidate.
     """
 
     dies_in: int = -1
     fails_in: int = -1
+    fades: bool = False
     trained: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     metrics: tuple[str, ...] = ("y",)
 
@@ -57,7 +59,8 @@ class Trained:
                 files[0].write_text(str(epoch))
             if candidate.id == self.dies_in and epoch == 2:
                 raise Killed
-            context.report(Measurement(epoch, {"y": candidate.architecture["x"] * epoch}, 0.0))
+            y = candidate.architecture["x"] * epoch
+            context.report(Measurement(epoch, {"y": -y if self.fades else y}, 0.0))
 
     def test(self, candidate: Candidate, context: Context) -> dict[str, float]:
         assert int((context.folder / "state").read_text()) == candidate.epochs
@@ -106,6 +109,16 @@ def test_each_network_is_ranked_once_with_its_furthest_result(
     assert ranking[0].step == 4
     finals = [r.candidate for r in state.records.values() if r.candidate.phase == "final"]
     assert [candidate.parents for candidate in finals] == [(r.id,) for r in ranking[:3]]
+
+
+def test_results_after_fewer_epochs_do_not_beat_those_after_more(
+    new_halving: Callable[..., Study],
+) -> None:
+    state = run(new_halving(Trained(fades=True)))
+    steps = [record.step for record in state.ranking("search")]
+    assert steps == sorted(steps, reverse=True)
+    assert state.best.step == 4
+    assert max(r.metrics["y"] for r in state.records.values()) > state.best.metrics["y"]
 
 
 def test_a_promotion_trains_what_it_adds_and_shows_all_epochs_and_its_descent(
@@ -242,6 +255,7 @@ def test_digits_are_halved_on_ray(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     study = Study(
         name="digits",
         task="digits",
+        space={"name": "macro", "image_size": 8, "stages": [1, 1], "width": [8, 8]},
         strategy={"name": "halving", "of": "random", "eta": 2},
         objectives=[{"metric": "val_accuracy", "direction": "maximize"}],
         training={"epochs": 2, "batch_size": 256},

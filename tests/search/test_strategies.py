@@ -201,7 +201,7 @@ def test_wrong_configuration_names_the_key_and_the_cure(
 def test_importing_search_is_light() -> None:
     code = (
         "import phylon.search, sys; "
-        "heavy = 'torch ray mlflow pyarrow scipy sklearn moocore pytest'; "
+        "heavy = 'torch ray mlflow pyarrow scipy sklearn moocore optuna pytest'; "
         "print(set(heavy.split()) & set(sys.modules))"
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

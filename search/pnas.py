@@ -20,7 +20,7 @@ from phylon.search.strategy import Known, Proposal, Strategy
 BATCH = 10
 """Results from one fit of the predictor to the next."""
 
-EXPANSIONS = 150
+EXPANSIONS = 100
 """Of so many architectures of a level the predictor chooses."""
 
 FRESH = 0.2

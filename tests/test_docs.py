@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from phylon.cli import cli
 from phylon.config import StudyConfig
 from phylon.config_file import load_config
+from phylon.search import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -132,9 +133,8 @@ def default_of(field: FieldInfo) -> str:
 
 
 def test_every_key_of_the_study_file_is_told_with_its_default() -> None:
-    rows = re.findall(
-        r"^\| `([a-z_.0]+)` \| (.*?) ?\| (.+) \|$", TEXTS["study-file.md"], re.MULTILINE
-    )
+    section = TEXTS["study-file.md"].partition("\n## Tasks\n")[0]
+    rows = re.findall(r"^\| `([a-z_.0]+)` \| (.*?) ?\| (.+) \|$", section, re.MULTILINE)
     told = {key: default for key, default, _ in rows}
     expected = {key: default_of(field) for key, field in keys(StudyConfig)}
     for key in ("strategy", "initial"):
@@ -142,6 +142,18 @@ def test_every_key_of_the_study_file_is_told_with_its_default() -> None:
     expected |= {"objectives.0.metric": "-", "objectives.0.direction": "-"}
     expected |= {f"constraints.0.{key}": "-" for key in ("metric", "at_most", "at_least")}
     assert told == expected
+
+
+def test_every_strategy_is_told_with_its_parameters() -> None:
+    section = TEXTS["study-file.md"].partition("\n## Strategies\n")[2]
+    rows = re.findall(r"^\| `(\w+)`(\*?) \| (.*?) ?\| .+ \|$", section, re.MULTILINE)
+    told = {(name, star): dict(re.findall(r"`(\w+)` ([\w.]+)", text)) for name, star, text in rows}
+    assert told == {
+        (name, "*" * recipe.several_objectives): {
+            parameter: str(default).lower() for parameter, default in recipe.parameters.items()
+        }
+        for name, recipe in STRATEGIES.items()
+    }
 
 
 @pytest.mark.parametrize("name", list(modules()))

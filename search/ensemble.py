@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 Floats: TypeAlias = NDArray[np.float64]
 
 MEMBERS = 5
-_LAYERS, _UNITS = 3, 32
-_EPOCHS, _RATE, _BETAS = 100, 0.01, (0.9, 0.99)
+LAYERS, UNITS = 3, 32
+RATE, BETAS = 0.01, (0.9, 0.99)
+STEPS = 100
+MOST_ROWS = 256
+"""With more points than this, a step sees so many, drawn anew, and there are `EPOCHS` of them."""
+EPOCHS = 20
 
 
 @contextmanager
@@ -41,9 +45,9 @@ def one_thread() -> Iterator[None]:
 class Ensemble:
     """`MEMBERS` fully connected networks that differ in their first weights alone.
 
-    All are trained at once, with the whole data in every step, by Adam on the mean absolute error.
-    In float64, so that rounding, which differs from processor to processor, does not grow into
-    other proposals.
+    All are trained at once by Adam on the mean absolute error, with the whole data in every step
+    while it is small. In float64, so that rounding, which differs from processor to processor, does
+    not grow into other proposals.
 
     Args:
         x: Features, shape ``(n, d)``, best between 0 and 1.
@@ -58,14 +62,17 @@ class Ensemble:
         generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         with one_thread(), torch.enable_grad():
             self._layers = _first_layers(x.shape[1], generator)
-            inputs = torch.from_numpy(x)
-            targets = torch.from_numpy(y).expand(MEMBERS, -1)  # (m, n)
+            inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
             parameters = [each for layer in self._layers for each in layer]
-            adam = torch.optim.Adam(parameters, lr=_RATE, betas=_BETAS, fused=True)
-            for _ in range(_EPOCHS):
+            adam = torch.optim.Adam(parameters, lr=RATE, betas=BETAS, fused=True)
+            n = len(y)
+            for _ in range(max(STEPS, EPOCHS * n // MOST_ROWS)):
+                rows = torch.arange(n)
+                if n > MOST_ROWS:
+                    rows = torch.randperm(n, generator=generator)[:MOST_ROWS]
                 adam.zero_grad()
-                error = (_forward(self._layers, inputs) - targets).abs().mean(1).sum()
-                torch.autograd.backward(error)
+                errors = _forward(self._layers, inputs[rows]) - targets[rows]  # (m, rows)
+                torch.autograd.backward(errors.abs().mean(1).sum())
                 adam.step()
 
     def predict(self, x: Floats) -> Floats:
@@ -89,7 +96,7 @@ def _first_layers(d: int, generator: torch.Generator) -> list[tuple[torch.Tensor
     import torch
 
     layers = []
-    widths = [d, *[_UNITS] * _LAYERS, 1]
+    widths = [d, *[UNITS] * LAYERS, 1]
     for before, after in pairwise(widths):
         bound = (6 / (before + after)) ** 0.5
         weight = torch.rand(MEMBERS, before, after, generator=generator, dtype=torch.float64)

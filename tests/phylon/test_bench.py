@@ -263,6 +263,21 @@ def test_a_zero_cost_start_begins_with_what_proxies_rank_best(table: Path, tmp_p
     assert 12 <= alike <= 16  # the other half is as random as ever, but for what is there already
 
 
+def test_networks_that_are_evaluated_again_are_duplicates(tmp_path: Path) -> None:
+    space = SearchSpace(a=Choice(*range(4)))
+    architectures = [Architecture({"a": a}) for a in range(4)]
+    write_table(tmp_path / "t.parquet", space, architectures, {"y": list(range(4))})
+    strategy = "regularized_evolution,population=4,sample=2,repeats=true"
+    asked = request(
+        tmp_path / "t.parquet", strategies=[strategy], objectives=["y"], report=None, budget=30
+    )
+    results = run(prepare(asked))
+    data = results.to_json()["strategies"][0]
+    different = [len(set(each.rows.tolist())) for each in results.series[0].trajectories]
+    assert data["unique"] == np.mean(different)
+    assert data["duplicates"] == 30 - np.mean(different)
+
+
 def test_parameters_of_a_strategy_win_over_those_of_all(table: Path) -> None:
     strategies = ["regularized_evolution", "regularized_evolution,sample=3,crossover=0.5"]
     bench = prepare(request(table, strategies=strategies, settings=["sample=2"]))

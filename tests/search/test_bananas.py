@@ -110,13 +110,11 @@ def test_decisions_of_a_branch_not_taken_are_zero() -> None:
     assert sorted(wide) == [0, 0.25, 0.5, 1]
 
 
-def test_an_ensemble_learns_and_doubts_what_it_has_not_seen() -> None:
+@pytest.mark.parametrize("n", [60, 600])
+def test_an_ensemble_learns_and_doubts_what_it_has_not_seen(n: int) -> None:
     rng = np.random.default_rng(0)
-    x = rng.random((60, 3))
-    x[:, 2] = 0
+    x, near = (np.hstack([rng.random((size, 2)), np.zeros((size, 1))]) for size in (n, 40))
     ensemble = Ensemble(x, x[:, 0] - x[:, 1], (1, 2))
-    near = rng.random((40, 3))
-    near[:, 2] = 0
     told = ensemble.predict(near)
     assert told.shape == (5, 40)
     assert np.abs(told.mean(axis=0) - (near[:, 0] - near[:, 1])).mean() < 0.1

@@ -50,6 +50,10 @@ class Cell(Node[dict[str, Any]]):
         if type(self.nodes) is not int or self.nodes < 2:
             raise SpaceError(f"Cell: nodes is {self.nodes!r}; allowed: integers from 2 up")
         object.__setattr__(self, "operations", tuple(self.operations))
+        if not self.operations or len(set(self.operations)) < len(self.operations):
+            raise SpaceError(
+                f"Cell: operations are {self.operations}; allowed: one or more, all different"
+            )
         for operation in self.operations:
             if not isinstance(operation, str) or not operation or set(operation) & set("|+~"):
                 raise SpaceError(f"Cell: operation {operation!r}; allowed: text without | + ~")

@@ -44,7 +44,7 @@ class SearchSpace:
         SpaceError: The definition is empty or ill-formed.
     """
 
-    __slots__ = ("_has_cells", "root")
+    __slots__ = ("_merges", "root")
 
     root: Block
 
@@ -54,7 +54,7 @@ class SearchSpace:
         self.root = Block(**{**(decisions or {}), **nodes})
         if not self.root.nodes:
             raise SpaceError("SearchSpace: there is nothing to decide; give at least one node")
-        self._has_cells = _has_cells(self.root)
+        self._merges = _has_cells(self.root)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """Draw an architecture: every option, count and number of equal chance where it is met."""
@@ -81,10 +81,20 @@ class SearchSpace:
         Only cells know of different decisions that come to the same; without one, this is the
         architecture's own key.
         """
-        if not self._has_cells:
+        if not self._merges:
             return architecture.key
         text = json.dumps(self.root.canonical(architecture.nested), separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def distinct(self) -> SearchSpace:
+        """Return the space with the same architectures, each with a key of its own.
+
+        For measurements that tell apart what is the same network, such as the latency of a cell
+        whose dead edges are computed all the same.
+        """
+        twin = SearchSpace(dict(self.root.nodes))
+        twin._merges = False
+        return twin
 
     @property
     def width(self) -> int:

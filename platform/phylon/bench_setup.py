@@ -40,6 +40,7 @@ class Request:
         workers: Evaluations that run at a time.
         references: The worst that counts of objectives, as ``column=value``.
         proxies: A Parquet file of zero-cost proxies.
+        distinct: Whether every row is a network of its own, see `SearchSpace.distinct`.
     """
 
     tables: Sequence[Path]
@@ -54,6 +55,7 @@ class Request:
     workers: int = 1
     references: Sequence[str] = ()
     proxies: Path | None = None
+    distinct: bool = False
 
 
 @final
@@ -97,8 +99,9 @@ def prepare(request: Request) -> Bench:
     contestants = tuple(Contestant.parse(text, request.settings) for text in request.strategies)
     table = BenchTable.read(request.tables, _space(request.space))
     losses = np.stack([_losses(table, objective) for objective in objectives], axis=1)
+    space = table.notation.space
     problem = Problem(
-        space=table.notation.space,
+        space=space.distinct() if request.distinct else space,
         rows=table.rows,
         losses=losses,
         budget=request.budget,

@@ -95,6 +95,11 @@ _FILE = click.Path(path_type=Path)
     type=_FILE,
     help="Zero-cost proxies of the architectures, for strategies with initial=zero_cost.",
 )
+@click.option(
+    "--distinct",
+    is_flag=True,
+    help="Tell apart architectures that are the same network: what was measured differs.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--out", metavar="DIR", type=_FILE, help="Write all trajectories and a plot to a folder."

@@ -161,6 +161,14 @@ class Cell(Node[dict[str, Any]]):
         return f"a cell of {self.nodes} nodes with {', '.join(self.operations)} on its edges"
 
 
+class _Place(NamedTuple):
+    """An operation of a cell: what is summed into it, and which others, or -1 for the output, use it."""
+
+    operation: str
+    inputs: tuple[int, ...]
+    users: tuple[int, ...]
+
+
 def _live(cell: Cell, taken: Sequence[str]) -> Iterator[tuple[Edge, str]]:
     edges = [pair for pair in zip(cell.edges, taken, strict=True) if pair[1] != cell.zero]
     fed, used = {0}, {cell.nodes - 1}
@@ -174,16 +182,13 @@ def _live(cell: Cell, taken: Sequence[str]) -> Iterator[tuple[Edge, str]]:
 @lru_cache(maxsize=1 << 16)
 def _canonical(cell: Cell, taken: tuple[str, ...]) -> object:
     operations, terms = _summands(cell, taken)
-    labels: list[str] = []
-    for operation, source in operations:
-        labels.append(f"{operation}({'+'.join(sorted(_label(labels, t) for t in terms[source]))})")
-    groups = [
-        [number for number, label in enumerate(labels) if label == each]
-        for each in sorted(set(labels))
+    sums = [*(terms[source] for _, source in operations), terms[cell.nodes - 1]]
+    users = [[user for user, each in enumerate(sums) for t in each if t == n] for n in range(len(operations))]
+    places = [
+        _Place(operation, tuple(terms[source]), tuple(users[number]))
+        for number, (operation, source) in enumerate(operations)
     ]
-    # Operations with one label may still differ in who shares their output: take the least order.
-    orders = itertools.product(*(itertools.permutations(group) for group in groups))
-    return min(_renumbered(operations, terms, list(itertools.chain(*order))) for order in orders)
+    return min(_renumbered(operations, terms, order) for order in _orders(places))
 
 
 def _summands(
@@ -205,8 +210,40 @@ def _summands(
     return operations, terms
 
 
-def _label(labels: Sequence[str], term: int) -> str:
-    return labels[term] if term >= 0 else "x"
+def _orders(places: Sequence[_Place], classes: Sequence[int] = ()) -> Iterator[list[int]]:
+    """Yield orders of the operations that are the same for all spellings of a cell.
+
+    Operations are told apart by what is around them. Where that leaves some alike, each in turn
+    comes first among them, but for twins, with which nothing would change.
+    """
+    classes = _told_apart(places, classes or [0] * len(places))
+    alike = min((c for c in classes if classes.count(c) > 1), default=None)
+    if alike is None:
+        yield sorted(range(len(places)), key=classes.__getitem__)
+        return
+    first = {places[n]: n for n, c in enumerate(classes) if c == alike}
+    for chosen in first.values():
+        yield from _orders(places, [2 * c + (n != chosen) for n, c in enumerate(classes)])
+
+
+def _told_apart(places: Sequence[_Place], classes: Sequence[int]) -> list[int]:
+    """Return classes of operations, split until all of a class have the same around them."""
+    while True:
+        look = {-1: -1, len(places): -1, **dict(enumerate(classes))}
+        around = [
+            (
+                classes[number],
+                place.operation,
+                sorted(look[term] for term in place.inputs),
+                sorted(look[user] for user in place.users),
+            )
+            for number, place in enumerate(places)
+        ]
+        ranking = {repr(each): each for each in around}
+        found = sorted(ranking.values())
+        if len(found) == len(set(classes)):
+            return [found.index(each) for each in around]
+        classes = [found.index(each) for each in around]
 
 
 def _renumbered(

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 
@@ -133,6 +132,7 @@ class Cell(Node[dict[str, Any]]):
         nodes = text.split("+")
         if len(nodes) != self.nodes - 1:
             raise SpaceError(f"{text!r} has {len(nodes) + 1} nodes; allowed: {self.nodes}")
+        start = 0
         for target, node in enumerate(nodes, start=1):
             edges = node.removeprefix("|").removesuffix("|").split("|")
             if len(edges) != target or len(node) < 2 or node[0] != "|" or node[-1] != "|":
@@ -140,14 +140,17 @@ class Cell(Node[dict[str, Any]]):
                     f"{text!r}: {node!r} is not what comes into node {target}; allowed: "
                     f"|operation~0|...|operation~{target - 1}|"
                 )
+            start += 1
             for source, edge in enumerate(edges):
                 operation, tilde, origin = edge.partition("~")
                 if not tilde or origin != str(source) or operation not in self.operations:
                     raise SpaceError(
-                        f"{text!r}: {edge!r} at position {text.find(edge)}; allowed: "
+                        f"{text!r}: {edge!r} at position {start}; allowed: "
                         f"operation~{source} with one of {', '.join(self.operations)}"
                     )
                 value[f"edge_{source}_{target}"] = operation
+                start += len(edge) + 1
+            start += 1
         return value
 
     def to_json(self) -> object:
@@ -162,7 +165,10 @@ class Cell(Node[dict[str, Any]]):
 
 
 class _Place(NamedTuple):
-    """An operation of a cell: what is summed into it, and which others, or -1 for the output, use it."""
+    """Where an operation is in a cell: the numbers of what is summed for it, and of its users.
+
+    -1 is the cell's input; the cell's output has the number after the last operation.
+    """
 
     operation: str
     inputs: tuple[int, ...]
@@ -183,9 +189,13 @@ def _live(cell: Cell, taken: Sequence[str]) -> Iterator[tuple[Edge, str]]:
 def _canonical(cell: Cell, taken: tuple[str, ...]) -> object:
     operations, terms = _summands(cell, taken)
     sums = [*(terms[source] for _, source in operations), terms[cell.nodes - 1]]
-    users = [[user for user, each in enumerate(sums) for t in each if t == n] for n in range(len(operations))]
+    users: list[list[int]] = [[] for _ in operations]
+    for user, each in enumerate(sums):
+        for term in each:
+            if term >= 0:
+                users[term].append(user)
     places = [
-        _Place(operation, tuple(terms[source]), tuple(users[number]))
+        _Place(operation, tuple(sorted(terms[source])), tuple(users[number]))
         for number, (operation, source) in enumerate(operations)
     ]
     return min(_renumbered(operations, terms, order) for order in _orders(places))
@@ -227,23 +237,22 @@ def _orders(places: Sequence[_Place], classes: Sequence[int] = ()) -> Iterator[l
 
 
 def _told_apart(places: Sequence[_Place], classes: Sequence[int]) -> list[int]:
-    """Return classes of operations, split until all of a class have the same around them."""
+    """Split classes of operations until all of a class have the same around them."""
     while True:
-        look = {-1: -1, len(places): -1, **dict(enumerate(classes))}
+        known = dict(enumerate(classes)) | {-1: -1, len(places): -1}
         around = [
             (
                 classes[number],
                 place.operation,
-                sorted(look[term] for term in place.inputs),
-                sorted(look[user] for user in place.users),
+                tuple(sorted(known[term] for term in place.inputs)),
+                tuple(sorted(known[user] for user in place.users)),
             )
             for number, place in enumerate(places)
         ]
-        ranking = {repr(each): each for each in around}
-        found = sorted(ranking.values())
-        if len(found) == len(set(classes)):
-            return [found.index(each) for each in around]
-        classes = [found.index(each) for each in around]
+        kinds = sorted(set(around))
+        before, classes = classes, [kinds.index(each) for each in around]
+        if len(kinds) == len(set(before)):
+            return classes
 
 
 def _renumbered(

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from phylon.search.errors import ConfigurationError, EvaluationError
+from phylon.search.errors import ConfigurationError
+from phylon.search.objective import measured
 
 _LARGEST = 1e300  # a violation stays finite, and so does the sum of several
 
@@ -51,14 +52,7 @@ class Constraint:
         Raises:
             EvaluationError: The metric was not reported, or is not a finite number.
         """
-        if self.metric not in metrics:
-            reported = ", ".join(sorted(metrics)) or "nothing"
-            raise EvaluationError(
-                f"constraint `{self.metric}` was not reported; the candidate reported: {reported}"
-            )
-        value = float(metrics[self.metric])
-        if not math.isfinite(value):
-            raise EvaluationError(f"constraint `{self.metric}` is {value}, not a finite number")
+        value = measured("constraint", self.metric, metrics)
         if self.at_most is not None:
             bound, excess = self.at_most, value - self.at_most
         else:

@@ -25,17 +25,32 @@ class Objective:
         Raises:
             EvaluationError: The metric was not reported, or is not a finite number.
         """
-        if self.metric not in metrics:
-            reported = ", ".join(sorted(metrics)) or "nothing"
-            raise EvaluationError(
-                f"objective `{self.metric}` was not reported; the candidate reported: {reported}"
-            )
-        value = float(metrics[self.metric])
-        if not math.isfinite(value):
-            raise EvaluationError(f"objective `{self.metric}` is {value}, not a finite number")
+        value = measured("objective", self.metric, metrics)
         return -value if self.direction == "maximize" else value
 
 
 def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tuple[float, ...]:
     """Return the metrics as one value per objective, all to be minimised."""
     return tuple(objective.loss(metrics) for objective in objectives)
+
+
+def measured(purpose: str, metric: str, metrics: Mapping[str, float]) -> float:
+    """Return a metric that is needed.
+
+    Args:
+        purpose: What it is needed as, for messages.
+        metric: Its name.
+        metrics: What was reported.
+
+    Raises:
+        EvaluationError: The metric was not reported, or is not a finite number.
+    """
+    if metric not in metrics:
+        reported = ", ".join(sorted(metrics)) or "nothing"
+        raise EvaluationError(
+            f"{purpose} `{metric}` was not reported; the candidate reported: {reported}"
+        )
+    value = float(metrics[metric])
+    if not math.isfinite(value):
+        raise EvaluationError(f"{purpose} `{metric}` is {value}, not a finite number")
+    return value

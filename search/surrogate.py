@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, final
 
 import numpy as np
@@ -151,7 +151,7 @@ class Surrogate(Strategy):
     def _tuning(self) -> Tuning:
         """Return what was found out at the last of the moments at which that is done."""
         n = len(self._results)
-        events = n - n % max(n // 50, 1)
+        events = n - n % max(n // 25, 1)
         if self._tuned is None or self._tuned[0] != events:
             self._tuned = events, self._tune(self._table(events))
         return self._tuned[1]
@@ -161,7 +161,9 @@ class Surrogate(Strategy):
         for y in table.y.T:
             if len(y) <= EXACT:
                 settings.append(GaussianProcess.likeliest(table.x, y, table.noise))
-                left_out = GaussianProcess(table.x, y, table.noise, settings[-1]).left_out()
+                # What columns count was learned from all values, so it must not judge itself.
+                honest = replace(settings[-1], power=0.0)
+                left_out = GaussianProcess(table.x, y, table.noise, honest).left_out()
             else:
                 forests.append(Forest(table.x, y, self.seed))
                 left_out = forests[-1].left_out()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from phylon.search.architecture import Architecture
+from phylon.search.errors import SpaceError
 from phylon.search.nodes import Cell, Choice
 from phylon.search.space import SearchSpace
 
@@ -21,8 +22,11 @@ def nasbench201_space(cells: int = 5, channels: int = 16) -> SearchSpace:
         channels: Channels of the first stage, doubled by each later one; the paper has 16.
 
     Raises:
-        SpaceError: A number is no scalar that an architecture can hold.
+        SpaceError: A number is no integer from 1 up.
     """
+    for name, value in (("cells", cells), ("channels", channels)):
+        if type(value) is not int or value < 1:
+            raise SpaceError(f"nasbench201: {name} is {value!r}; allowed: integers from 1 up")
     return SearchSpace(cell=CELL, cells=Choice(cells), channels=Choice(channels))
 
 

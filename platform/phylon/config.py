@@ -29,6 +29,7 @@ Seed = Annotated[int, Field(strict=True, ge=0)]
 Amount = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=_SMALLEST_SHARE, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
+Folder = Annotated[Text, BeforeValidator(lambda it: str(it) if isinstance(it, Path) else it)]
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DATABASE_URI = re.compile(
@@ -157,7 +158,7 @@ class StudyConfig(Section):
     initial: Initial = Field(
         default=Initial(name="random"), description="how the first candidates are chosen"
     )
-    warm_start: tuple[Text, ...] = Field(
+    warm_start: tuple[Folder, ...] = Field(
         default=(), description="folders of earlier studies to learn from"
     )
     objectives: tuple[Annotated[Objective, BeforeValidator(_explicit_direction)], ...] = Field(
@@ -179,7 +180,7 @@ class StudyConfig(Section):
         default=8,
         description="strict order only: candidates proposed ahead of the oldest open result",
     )
-    storage: Text = Field(default="studies", description="the folder that holds all studies")
+    storage: Folder = Field(default="studies", description="the folder that holds all studies")
     tracking: Tracking = Field(default=Tracking(), description="where MLflow keeps the runs")
 
     @field_validator("name")
@@ -191,11 +192,6 @@ class StudyConfig(Section):
                 f"`.`, `_` and `-`, beginning with a letter or digit"
             )
         return value
-
-    @field_validator("storage", mode="before")
-    @classmethod
-    def _path_as_text(cls, value: object) -> object:
-        return str(value) if isinstance(value, Path) else value
 
     @field_validator("storage")
     @classmethod

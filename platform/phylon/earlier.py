@@ -7,6 +7,7 @@ from pathlib import Path
 from phylon.config import StudyConfig
 from phylon.errors import ConfigurationError, EvaluationError
 from phylon.search.architecture import Architecture
+from phylon.search.constraint import total_violation
 from phylon.search.objective import losses
 from phylon.search.space import SearchSpace
 from phylon.search.warm_start import Earlier
@@ -15,7 +16,7 @@ from phylon.study import read_state
 
 
 def read_earlier(config: StudyConfig, space: SearchSpace) -> list[Earlier]:
-    """Read the studies that `config.warm_start` names.
+    """Read the studies that `config.warm_start` names, but for what misses the constraints now.
 
     Raises:
         ConfigurationError: One is no study, was over another space, or did not measure what is the
@@ -23,7 +24,7 @@ def read_earlier(config: StudyConfig, space: SearchSpace) -> list[Earlier]:
         JournalError: A journal is damaged.
     """
     return [
-        _earlier(f"warm_start.{position}: {folder}", Path(folder), config, space)
+        _earlier(f"warm_start.{position}: {folder}", Path(folder).expanduser(), config, space)
         for position, folder in enumerate(config.warm_start)
     ]
 
@@ -32,16 +33,24 @@ def _earlier(place: str, folder: Path, config: StudyConfig, space: SearchSpace) 
     state = read_state(folder)
     if state.created is None:
         raise ConfigurationError(
-            f"{place} is no study: it has no journal; `phylon list ROOT` shows those of a folder"
+            f"{place} is no study: {folder.resolve()} has no journal; `phylon list ROOT` shows the "
+            f"studies of a folder"
         )
     _check_space(place, state, space)
     results: list[tuple[Architecture, tuple[float, ...]]] = []
+    problem = ""
     for record in state.ranking("search"):
+        bounds = [each for each in config.constraints if each.metric in record.metrics]
         try:
             values = losses(config.objectives, record.metrics)
-        except EvaluationError as error:
-            raise ConfigurationError(f"{place} measured something else: {error}") from None
-        results.append((record.candidate.architecture, values))
+            missed = total_violation(bounds, record.metrics)
+        except EvaluationError as error:  # a metric that is missing, or NaN
+            problem = str(error)
+            continue
+        if not missed:
+            results.append((record.candidate.architecture, values))
+    if problem and not results:
+        raise ConfigurationError(f"{place} measured something else: {problem}")
     return Earlier(state.created.fingerprint, results)
 
 

@@ -44,12 +44,13 @@ class Priming:
     def run(self, driver: Driver, strategy: Strategy, executor: Executor) -> None:
         """Prime the strategy and write down with what; nothing if the study is stopped meanwhile.
 
-        Half of the strategy's initial candidates come from here; the other half stays random.
+        Half of the strategy's initial candidates come from here, at least one from each source; the
+        others are its own.
         """
         sources = bool(self._earlier) + bool(self._proxies)
         if not sources:
             return
-        share = strategy.initial // (2 * sources)
+        share = max(strategy.initial // (2 * sources), 1)
         parts = self._study.parts
         evaluator: object = parts.evaluator
         data = evaluator.fingerprint() if isinstance(evaluator, Fingerprinted) else {}

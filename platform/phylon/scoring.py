@@ -16,10 +16,11 @@ from phylon.errors import ConfigurationError, EvaluationError
 from phylon.journal import JournalReader, JournalWriter
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement, candidate_seed
+from phylon.search.constraint import Constraint, total_violation
 from phylon.search.evaluation import Evaluator
 from phylon.search.space import SearchSpace
 from phylon.search.zero_cost import PROXIES, best_by_proxies
-from phylon.trainables.evaluator import LightningEvaluator
+from phylon.trainables.evaluator import COUNTED, LightningEvaluator
 
 SCORES = "zero_cost"
 
@@ -44,10 +45,11 @@ class Scoring:
         is_stopping: Callable[[], bool],
     ) -> None:
         self._is_stopping = is_stopping
+        self._bounds = _bounds(config)
         self._candidates = _draw(space, config.initial.samples, config.seed)
         self._latest: dict[int, dict[str, float]] = {}
         self._scores: dict[int, dict[str, float]] = {}
-        self._failed: set[int] = set()
+        self._failed: dict[int, str] = {}  # and why
         filesystem = fs.LocalFileSystem()
         reader = JournalReader(filesystem, str(folder / SCORES))
         for event in reader.read():
@@ -57,7 +59,9 @@ class Scoring:
         self._ready = deque(c for c in self._candidates if c.id not in self._scores)
 
     def best(self, n: int, executor: Executor, evaluator: Evaluator) -> list[Architecture]:
-        """Score what is not yet scored, and return the `n` best; fewer if stopped meanwhile.
+        """Score what is not yet scored, and return the `n` best within the constraints on size.
+
+        Fewer are returned if stopped meanwhile, or if too few are within them.
 
         Raises:
             EvaluationError: No network could be scored.
@@ -67,10 +71,12 @@ class Scoring:
         finally:
             self._journal.close()
         if not self._scores and not self.stopping:
-            raise EvaluationError("initial: zero_cost: no network could be scored, see above why")
-        scored = sorted(self._scores)
-        best = best_by_proxies([self._scores[number] for number in scored], n)
-        return [self._candidates[scored[place]].architecture for place in best]
+            reason = next(iter(self._failed.values()))
+            raise EvaluationError(f"initial: zero_cost: no network could be scored; {reason}")
+        scores = sorted(self._scores.items())
+        within = [each for each in scores if not total_violation(self._bounds, each[1])]
+        best = best_by_proxies([metrics for _, metrics in within], n)
+        return [self._candidates[within[place][0]].architecture for place in best]
 
     @property
     def words(self) -> str:
@@ -105,12 +111,12 @@ class Scoring:
         self._scores[candidate_id] = metrics
 
     def fail(self, candidate_id: int, reason: str, usage: Usage) -> None:  # noqa: ARG002
-        """Leave out a network that cannot be scored; trained, it would fail with a reason."""
-        self._failed.add(candidate_id)
+        """Leave out a network that cannot be scored."""
+        self._failed[candidate_id] = reason
 
-    def lose(self, running: int, waiting: Sequence[int], reason: str) -> None:  # noqa: ARG002
+    def lose(self, running: int, waiting: Sequence[int], reason: str) -> None:
         """Leave out a network that took its worker with it; those that waited run elsewhere."""
-        self._failed.add(running)
+        self._failed[running] = reason
         self._ready.extendleft(self._candidates[number] for number in reversed(waiting))
 
 
@@ -127,7 +133,13 @@ def proxy_evaluator(evaluator: object, config: StudyConfig) -> Evaluator:
             f"initial: zero_cost scores untrained networks, but the task `{config.task.name}` "
             f"builds none: it is no phylon.Task; write `initial: random`"
         )
-    return ProxyEvaluator(evaluator.task, PROXIES, seed=config.seed)
+    costs = dict.fromkeys(bound.metric for bound in _bounds(config))
+    return ProxyEvaluator(evaluator.task, (*PROXIES, *costs), seed=config.seed)
+
+
+def _bounds(config: StudyConfig) -> list[Constraint]:
+    """Return the constraints that an untrained network keeps to or misses."""
+    return [constraint for constraint in config.constraints if constraint.metric in COUNTED]
 
 
 def _draw(space: SearchSpace, n: int, seed: int) -> list[Candidate]:

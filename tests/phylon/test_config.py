@@ -80,7 +80,7 @@ def test_overrides_reach_every_depth(load: Loader) -> None:
     assert config.budget.candidates == 40
     assert config.objectives == (Objective("val_loss", "minimize"), Objective("params", "minimize"))
     assert config.strategy.params == {"population": 10}
-    assert config.strategy.name == "regularized_evolution"
+    assert config.strategy.name == "surrogate"
     assert (config.final.epochs, config.training.epochs) == (9, 2)
     assert (config.task.name, config.task.params) == ("digits", {"path": "some where"})
 

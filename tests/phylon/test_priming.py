@@ -13,7 +13,7 @@ from pyarrow import fs
 
 from phylon import Choice, Float, Integer, Measurement, SearchSpace, Study, events
 from phylon.cluster.serial import SerialExecutor
-from phylon.errors import ConfigurationError
+from phylon.errors import ConfigurationError, EvaluationError
 from phylon.journal import JournalReader
 from phylon.scoring import SCORES, Scoring
 from phylon.search.candidate import Candidate
@@ -40,7 +40,8 @@ def earlier(new_study: NewStudy) -> Study:
 def test_a_warm_start_tries_the_best_of_earlier_studies_first(
     new_study: NewStudy, earlier: Study
 ) -> None:
-    study = new_study(name="later", warm_start=[str(earlier.folder)], seed=5)
+    strategy = "regularized_evolution"
+    study = new_study(name="later", warm_start=[str(earlier.folder)], strategy=strategy, seed=5)
     state = run(study)
     ranking = earlier.state().ranking("search")
     share = len(primed(study).start)
@@ -108,6 +109,49 @@ def test_what_is_no_study_or_measured_something_else_is_refused(
         run(other)
 
 
+def test_a_strategy_of_one_start_takes_the_best_of_earlier_studies(
+    new_study: NewStudy, earlier: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(earlier.folder.parent))
+    for folder in (earlier.folder, "~/earlier"):
+        name = f"later-{type(folder).__name__}"
+        strategy = {"name": "hill_climb", "starts": 1}
+        study = new_study(name=name, warm_start=[folder], strategy=strategy)
+        run(study)
+        best = earlier.state().ranking("search")[0]
+        assert primed(study).start == [best.candidate.architecture]
+
+
+def test_what_misses_the_constraints_or_was_not_finite_is_no_start(new_study: NewStudy) -> None:
+    earlier = new_study(Holes(), name="earlier", budget={"candidates": 30})
+    state = run(earlier)
+    study = new_study(
+        Holes(),
+        name="later",
+        objectives=[{"metric": "z", "direction": "minimize"}],
+        constraints=[{"metric": "y", "at_most": 0.8}],
+        warm_start=[str(earlier.folder)],
+    )
+    run(study)
+    measured = [r for r in state.records.values() if np.isfinite(r.metrics["z"])]
+    within = [r.candidate.architecture for r in measured if r.metrics["y"] <= 0.8]
+    assert {known.architecture for known in primed(study).known} == set(within)
+    assert set(primed(study).start) < set(within)
+    assert 0 < len(within) < len(measured) < len(state.records)
+
+
+@dataclass
+class Holes:
+    """Measures no `z` where `x` is small."""
+
+    metrics: tuple[str, ...] = ("y", "z")
+
+    def evaluate(self, candidate: Candidate, context: Context) -> None:
+        x = candidate.architecture["x"]
+        z = -x if x > 0.2 else float("nan")
+        context.report(Measurement(1, {"y": x, "z": z}, 0.0))
+
+
 def test_zero_cost_begins_with_the_best_scored_networks(new_study: NewStudy) -> None:
     task: Any = load_task("digits")
     fields: dict[str, Any] = {
@@ -117,6 +161,7 @@ def test_zero_cost_begins_with_the_best_scored_networks(new_study: NewStudy) -> 
         "objectives": [{"metric": "val_accuracy", "direction": "maximize"}],
         "initial": {"name": "zero_cost", "samples": 12},
         "strategy": {"name": "regularized_evolution", "population": 6, "sample": 2},
+        "constraints": [{"metric": "params", "at_most": 60_000}],
         "training": {"epochs": 1},
         "budget": {"candidates": 2},
     }
@@ -125,9 +170,12 @@ def test_zero_cost_begins_with_the_best_scored_networks(new_study: NewStudy) -> 
     reader = JournalReader(fs.LocalFileSystem(), str(study.folder / SCORES))
     scores = {e.candidate_id: e.metrics for e in reader.read() if isinstance(e, events.Completed)}
     assert len(scores) == 12
-    assert set(scores[0]) == {"synflow", "nwot", "jacov"}
+    assert set(scores[0]) == {"synflow", "nwot", "jacov", "params"}
     assert np.isfinite([list(each.values()) for each in scores.values()]).all()
-    assert len(best_by_proxies(list(scores.values()), 3)) == len(primed(study).start) == 3
+    within = [each for each in scores.values() if each["params"] <= 60_000]
+    assert 3 < len(within) < 12
+    chosen = [within[place]["params"] for place in best_by_proxies(within, 3)]
+    assert [r.metrics["params"] for r in state.records.values()] == chosen[:2]
     assert [r.candidate.architecture for r in state.records.values()] == primed(study).start[:2]
 
 
@@ -161,6 +209,16 @@ def test_scores_survive_an_interruption(new_study: NewStudy) -> None:
     values = [architecture["x"] for architecture in best]
     assert values == sorted(values, reverse=True)
     assert len(values) == 3
+
+
+def test_that_nothing_can_be_scored_is_told_with_a_reason(new_study: NewStudy) -> None:
+    task: Any = load_task("digits")
+    space = SearchSpace(stages=Choice(1, 2), activation=Choice("none"))
+    objective = {"metric": "val_accuracy", "direction": "maximize"}
+    zero_cost = {"name": "zero_cost", "samples": 2}
+    study = new_study(task, space=space, objectives=[objective], initial=zero_cost)
+    with pytest.raises(EvaluationError, match=r"no network .* scored; .*: the space does"):
+        run(study)
 
 
 def test_zero_cost_needs_networks(new_study: NewStudy) -> None:

@@ -1,6 +1,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +88,29 @@ def test_one_network_in_two_spellings_has_one_key(one: str, other: str) -> None:
     assert distinct == SearchSpace(cell=cell)
 
 
+@given(st.integers(0, 2**32))
+def test_the_order_of_nodes_is_no_matter(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cell = Cell(6, ("none", "skip_connect", "a"))
+    moved = [0, *(1 + rng.permutation(4)), 5]
+    one, other = cell.sample(rng), cell.sample(rng)
+    for source, target in cell.edges:
+        start, end = sorted((moved[source], moved[target]))
+        if start != moved[source]:
+            one[f"edge_{source}_{target}"] = "none"
+        other[f"edge_{start}_{end}"] = one[f"edge_{source}_{target}"]
+    assert key(cell.write(one), cell) == key(cell.write(other), cell)
+
+
+def test_large_cells_of_one_operation_have_a_key_in_no_time() -> None:
+    """Trying all orders of their operations would take longer than anybody has."""
+    cell = Cell(9, ("none", "a"))
+    everywhere = dict.fromkeys(cell.block.children, "a")
+    spellings = (cell.write(everywhere | {edge: "none"}) for edge in ("edge_0_1", "edge_7_8"))
+    one, other = (key(text, cell) for text in spellings)
+    assert one == other, "both are a cell of eight nodes with all edges"
+
+
 def test_sharing_an_operation_is_not_having_it_twice() -> None:
     cell = Cell(4, ("none", "skip", "a"), identity="skip")
     shared = "|a~0|+|none~0|skip~1|+|none~0|skip~1|a~2|"
@@ -124,6 +148,7 @@ def test_the_vector_and_json_bring_back_the_cell(text: str) -> None:
             "'conv~1' at position 17; allowed: operation~1 with one of none, skip_connect",
         ),
         ("|none~0|+|none~0|none~2|+|none~0|none~1|none~2|", "'none~2' at position 17"),
+        ("|none~0|+|none~0|none~0|+|none~0|none~1|none~2|", "'none~0' at position 17"),
         ("|none|+|none~0|none~1|+|none~0|none~1|none~2|", "'none' at position 1; allowed"),
     ],
 )
@@ -147,3 +172,10 @@ def test_bad_cells_are_refused(nodes: int, operations: tuple[str, ...], message:
     with pytest.raises(SpaceError) as raised:
         Cell(nodes, operations)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("fields", [{"cells": 0}, {"cells": 1.5}, {"channels": True}])
+def test_what_no_network_can_have_is_refused(fields: dict[str, Any]) -> None:
+    ((name, value),) = fields.items()
+    with pytest.raises(SpaceError, match=f"{name} is {value}; allowed: integers from 1 up"):
+        nasbench201_space(**fields)

@@ -24,6 +24,7 @@ GOLDEN = {
     "regularized_evolution with crossover": "bff44c3442b64093",
     "regularized_evolution with repeats": "1c52a89da8bee8f3",
     "reinforce": "5ee8a20f00ef8fc1",
+    "surrogate": "ec8c4ad04b5e19bb",
 }
 ELSEWHERE = {"optuna"}  # in test_optuna.py, since it is slow
 MAKES: dict[str, MakeStrategy] = {

@@ -78,7 +78,7 @@ def test_finds_the_best_cell_with_a_third_of_the_evaluations_of_evolution() -> N
 
 def test_beats_evolution_where_there_are_no_cells() -> None:
     guided, evolved = (
-        [min(search(name, seed, 50, FLAT, flat_loss)) for seed in range(3)]
+        [min(search(name, seed, 60, FLAT, flat_loss)) for seed in range(4)]
         for name in ("surrogate", "regularized_evolution")
     )
     assert np.mean(guided) < 0.7 * np.mean(evolved)
@@ -187,16 +187,14 @@ def test_two_objectives_are_covered_better_than_by_chance() -> None:
     def covered(name: str, seed: int) -> float:
         strategy = make_strategy(name, NETS, objectives=2, seed=seed)
         found = []
-        for _ in range(40):
+        for _ in range(60):
             (candidate,) = strategy.ask()
             found.append(losses(candidate.architecture))
             strategy.tell(candidate, Outcome(found[-1]))
         return hypervolume(found, (4.0, 6.0))
 
-    guided, random = (
-        [covered(name, seed) for seed in range(2)] for name in ("surrogate", "random")
-    )
-    assert min(guided) > max(random)
+    for seed in range(3):
+        assert covered("surrogate", seed) > covered("random", seed)
 
 
 def test_more_results_than_a_gaussian_process_can_take() -> None:

@@ -29,8 +29,8 @@ def candidate_pool(
 ) -> Pool:
     """Return new networks near the parents, and some from anywhere.
 
-    Small changes of the best are where a model's choices pay (White et al. 2021,
-    https://arxiv.org/abs/1910.11858; Schneider et al. 2021).
+    A model pays most where it chooses among small changes of the best (White et al. 2021,
+    https://arxiv.org/abs/1910.11858).
 
     Args:
         space: Where to search.

@@ -18,6 +18,7 @@ _EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
+    "float_parsing": "a number",
     "finite_number": "a finite number",
     "string_type": "text (in quotes if it looks like a number)",
     "string_too_short": "text that is not empty",

@@ -140,9 +140,7 @@ def test_mutation_changes_one_decision(space: SearchSpace, seed: int) -> None:
 
 @laws
 @given(SPACES, SEEDS)
-def test_neighbours_differ_in_one_decision_each_in_its_turn(
-    space: SearchSpace, seed: int
-) -> None:
+def test_neighbours_differ_in_one_decision_each_in_its_turn(space: SearchSpace, seed: int) -> None:
     for net in draws(space, seed):
         sites = list(space.root.sites(net.nested, ()))
         found = list(neighbours(space, net, np.random.default_rng(seed)))

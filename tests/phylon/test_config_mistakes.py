@@ -53,7 +53,7 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refusal:
         ("resources: {gpus: 0.3}", 8, "nearest 0.25 (1/4) and 0.3333 (1/3)"),
         ("resources: {cpus: 0}", 8, "resources.cpus is 0; it must be at least 0.001"),
         ("resources: {cpus: .inf}", 8, "resources.cpus is '.inf'; it must be a number"),
-        ("constraints: [{metric: params, at_most: lots}]", 8, "at_most is 'lots'; it must be a number"),
+        ("constraints: [{metric: y, at_most: lots}]", 8, "at_most is 'lots'; it must be a number"),
         ("tracking: {uri: ./mlruns}", 8, "tracking.uri is './mlruns', which is not an MLflow"),
         ("tracking: {uri: 'file:///x'}", 8, "tracking.uri is 'file:///x', which is not an MLflow"),
         ("strategy: {population: 3}", 8, "missing key `strategy.name`"),

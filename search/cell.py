@@ -27,13 +27,15 @@ class Cell(Node[dict[str, Any]]):
     Node 0 is the input and the last one the output; a node is the sum of what its edges bring. The
     value is a dict with the operation of each edge, ``{"edge_0_1": "skip_connect", ...}``, and is
     written ``|skip_connect~0|+|none~0|conv~1|``: for each node after the input, what comes from
-    where. Cells that are the same network share a key; see `canonical`.
+    where. Cells that are the same network share a key; see `graph`.
 
     Attributes:
         nodes: How many, input and output included; 2 or more.
         operations: What an edge may do.
         zero: The operation that brings nothing; it need not be among `operations`.
         identity: The operation that passes its input on; it need not be among `operations`.
+        distinct: Whether every cell counts as a network of its own. For measurements that tell the
+            same network apart, such as latencies where dead edges are computed all the same.
 
     Raises:
         SpaceError: There are too few nodes, or operations with other names than text without
@@ -44,6 +46,7 @@ class Cell(Node[dict[str, Any]]):
     operations: tuple[str, ...]
     zero: str = "none"
     identity: str = "skip_connect"
+    distinct: bool = False
 
     def __post_init__(self) -> None:
         if type(self.nodes) is not int or self.nodes < 2:
@@ -104,6 +107,9 @@ class Cell(Node[dict[str, Any]]):
         return self.block.sites(value, path)
 
     def canonical(self, value: dict[str, Any]) -> object:
+        return value if self.distinct else self.graph(value)
+
+    def graph(self, value: dict[str, Any]) -> object:
         """Return what is equal for all cells that are the same network, up to its weights.
 
         Edges that bring nothing, or lead nowhere, are left out; an identity is its source; the
@@ -154,8 +160,9 @@ class Cell(Node[dict[str, Any]]):
         return value
 
     def to_json(self) -> object:
-        fields = {"nodes": self.nodes, "operations": list(self.operations)}
-        return {"cell": {**fields, "zero": self.zero, "identity": self.identity}}
+        fields: dict[str, object] = {"nodes": self.nodes, "operations": list(self.operations)}
+        fields |= {"zero": self.zero, "identity": self.identity, "distinct": self.distinct}
+        return {"cell": fields}
 
     def _taken(self, value: dict[str, Any]) -> tuple[str, ...]:
         return tuple(value[name] for name in self._names)

@@ -29,7 +29,8 @@ class Features:
     A choice gives one column for each option, 1 where it is taken; a number its place between its
     bounds, on its own scale; a repeat its count, its items one by one, and the mean over its items.
     A cell gives what its graph is like, in the manner of GRAF (Kadlecova et al. 2024,
-    https://arxiv.org/abs/2404.16551): see `_graph`. NaN stands for what is not live.
+    https://arxiv.org/abs/2404.16551): see `_graph`; a `distinct` one its edges as well. NaN stands
+    for what is not live.
 
     Attributes:
         weights: Of shape ``(d,)``: factors for the columns, once they are standardised, with which
@@ -59,8 +60,7 @@ def _columns(node: Node[Any], value: Any) -> Iterator[float]:  # noqa: ANN401 - 
         case Repeat():
             yield from _repeat(node, value)
         case Cell():
-            taken = tuple((op, tuple(inputs)) for op, inputs in value) if live else None
-            yield from _graph(node, taken)
+            yield from _cell(node, value)
         case _:
             raise TypeError(f"{type(node).__name__} has no features; add a case here")
 
@@ -75,6 +75,16 @@ def _choice(node: Choice, value: Any) -> Iterator[float]:  # noqa: ANN401
             yield math.nan if taken is None else float(index == taken)
     for index, block in enumerate(node.blocks):
         yield from _columns(block, inner if index == taken else _NOT_LIVE)
+
+
+def _cell(node: Cell, value: Any) -> Iterator[float]:  # noqa: ANN401
+    taken = None
+    if value is not _NOT_LIVE:
+        graph: Any = node.graph(value) if node.distinct else value
+        taken = tuple((op, tuple(inputs)) for op, inputs in graph)
+    yield from _graph(node, taken)
+    if node.distinct:
+        yield from _columns(node.block, value)
 
 
 def _repeat(node: Repeat, items: Any) -> Iterator[float]:  # noqa: ANN401
@@ -113,7 +123,10 @@ def _weights(node: Node[Any]) -> Iterator[float]:
             yield from [1.0] * (node.low < node.high)
             yield from item * (node.high + (node.high > 1))
         case Cell():
-            yield from [math.sqrt(len(node.edges) / _width(node))] * _width(node)
+            spelled = list(_weights(node.block)) if node.distinct else []
+            width = _width(node) - len(spelled)
+            yield from [math.sqrt(len(node.edges) / width)] * width
+            yield from spelled
         case _:
             yield from [1.0] * _width(node)
 

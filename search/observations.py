@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple, final
@@ -14,7 +13,7 @@ from phylon.search.candidate import Candidate, Outcome
 from phylon.search.evolution import Member
 from phylon.search.features import Features
 from phylon.search.gaussian_process import Floats
-from phylon.search.predictor import normal_score
+from phylon.search.ranks import normal_scores, rank_of
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Known
 
@@ -98,14 +97,15 @@ class Observations:
         last = {candidate.id: (candidate, outcome) for candidate, outcome in self._events[:events]}
         known = self.known[:most_known]
         own = [
-            _scores([_rank(outcome, objective) for _, outcome in last.values()])
+            normal_scores([rank_of(outcome, objective) for _, outcome in last.values()])
             for objective in range(self._objectives)
         ]
         earlier = [each.architecture for each in known]
         x = self.points([*earlier, *(candidate.architecture for candidate, _ in last.values())])
         y = np.array([*(each.losses for each in known), *zip(*own, strict=True)])
-        prior = PRIOR_NOISE * 2.0 ** (len(last) / PRIOR_HALVED)
-        noise = np.array([prior] * len(known) + [0.0] * len(last))
+        noise = np.zeros(len(x))
+        if known:  # else there may be so many results that this is beyond all numbers
+            noise[: len(known)] = PRIOR_NOISE * 2.0 ** (len(last) / PRIOR_HALVED)
         return Table(x, y.reshape(len(x), self._objectives), noise, len(last))
 
     def points(self, architectures: Iterable[Architecture]) -> Floats:
@@ -131,14 +131,3 @@ class Observations:
         half = SAMPLE // 2
         distance = np.median(np.sqrt(np.square(z[:half] - z[half:]).sum(axis=1)))
         return centre, factor / (distance or 1.0)
-
-
-def _rank(outcome: Outcome, objective: int) -> tuple[float, ...]:
-    if outcome.losses is None:
-        return math.inf, math.inf
-    return outcome.violation, outcome.losses[objective]
-
-
-def _scores(ranks: list[tuple[float, ...]]) -> list[float]:
-    order = sorted(ranks)
-    return [normal_score(order, each) for each in ranks]

@@ -72,7 +72,7 @@ def _repeat(content: object, path: str) -> Repeat:
 
 
 def _cell(content: object, path: str) -> Cell:
-    fields = _fields(content, path, ("nodes", "operations"), ("zero", "identity"))
+    fields = _fields(content, path, ("nodes", "operations"), ("zero", "identity", "distinct"))
     if not isinstance(fields["operations"], list | tuple):
         raise SpaceError(f"`{path}.operations` is {fields['operations']!r}; allowed: a list")
     return _build(Cell, path, (), fields)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TypeAlias, final
 
 import numpy as np
@@ -16,6 +13,7 @@ from phylon.search.ensemble import Ensemble, Floats
 from phylon.search.evolution import Member, Population
 from phylon.search.path_encoding import path_encoding
 from phylon.search.pool import Pool
+from phylon.search.ranks import normal_scores, rank_of
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Known, Proposal
 from phylon.search.survival import fittest
@@ -111,33 +109,10 @@ class Predictor:
         return self._rounds[number]
 
     def _fit(self, results: Sequence[tuple[Candidate, Outcome]], n: int) -> Ensemble:
-        ranks = [rank_of(outcome) for _, outcome in results]
-        order = sorted(ranks)
         scores = [each.losses[0] for each in self._known]
-        scores += [normal_score(order, rank) for rank in ranks]
+        scores += normal_scores([rank_of(outcome) for _, outcome in results])
         x = self._points([*self._known, *(candidate for candidate, _ in results)])
         return Ensemble(x, np.array(scores, dtype=np.float64), (self._seed, n))
 
     def _points(self, holders: Iterable[Known | Candidate | Proposal]) -> Floats:
         return np.stack([path_encoding(self._space, each.architecture) for each in holders])
-
-
-def rank_of(outcome: Outcome) -> tuple[float, ...]:
-    """Return what results are compared by: feasible ones come first, and failures last."""
-    if outcome.losses is None:
-        return (math.inf,)
-    return outcome.violation, *outcome.losses
-
-
-def normal_score(order: Sequence[tuple[float, ...]], rank: tuple[float, ...]) -> float:
-    """Return the quantile of a normal distribution that belongs to a rank; equals share one.
-
-    Args:
-        order: All ranks, sorted, the least first.
-        rank: One of them.
-
-    Returns:
-        0 for the median, less for less.
-    """
-    middle = (bisect_left(order, rank) + bisect_right(order, rank)) / 2
-    return NormalDist().inv_cdf(middle / len(order))

@@ -13,7 +13,7 @@ from phylon.search.candidate import Candidate, Outcome
 from phylon.search.checks import check_number
 from phylon.search.controller import Controller
 from phylon.search.decisions import decisions, questions
-from phylon.search.predictor import normal_score, rank_of
+from phylon.search.ranks import Rank, normal_score, rank_of
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Known, Proposal, Strategy
 
@@ -59,8 +59,8 @@ class Reinforce(Strategy):
         super().__init__(space, objectives=objectives, seed=seed)
         check_number("rate", rate, 0)
         check_number("entropy", entropy, 0)
-        self._ranks: dict[int, tuple[float, ...]] = {}
-        self._order: list[tuple[float, ...]] = []
+        self._ranks: dict[int, Rank] = {}
+        self._order: list[Rank] = []
         self._baseline = 0.0
         self._controller = Controller(questions(space), seed, rate=rate, entropy=entropy)
 

@@ -6,14 +6,16 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, final
+from dataclasses import replace
+from typing import Any, cast, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phylon.search.architecture import Architecture, Path, dotted
-from phylon.search.blocks import Block
+from phylon.search.blocks import Block, Repeat
 from phylon.search.cell import Cell
+from phylon.search.choice import Choice
 from phylon.search.errors import SpaceError
 from phylon.search.node import Node
 from phylon.search.parsing import parse_block
@@ -54,7 +56,7 @@ class SearchSpace:
         self.root = Block(**{**(decisions or {}), **nodes})
         if not self.root.nodes:
             raise SpaceError("SearchSpace: there is nothing to decide; give at least one node")
-        self._merges = _has_cells(self.root)
+        self._merges = _merges(self.root)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """Draw an architecture: every option, count and number of equal chance where it is met."""
@@ -87,14 +89,8 @@ class SearchSpace:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def distinct(self) -> SearchSpace:
-        """Return the space with the same architectures, each with a key of its own.
-
-        For measurements that tell apart what is the same network, such as the latency of a cell
-        whose dead edges are computed all the same.
-        """
-        twin = SearchSpace(dict(self.root.nodes))
-        twin._merges = False
-        return twin
+        """Return the space with the same architectures, each with a key of its own; see `Cell`."""
+        return SearchSpace({name: _distinct(node) for name, node in self.root.nodes})
 
     @property
     def width(self) -> int:
@@ -175,8 +171,25 @@ class SearchSpace:
         return repr(self.root).replace("Block", "SearchSpace", 1)
 
 
-def _has_cells(node: Node[Any]) -> bool:
-    return isinstance(node, Cell) or any(map(_has_cells, node.children.values()))
+def _merges(node: Node[Any]) -> bool:
+    if isinstance(node, Cell):
+        return not node.distinct
+    return any(map(_merges, node.children.values()))
+
+
+def _distinct(node: Node[Any]) -> Node[Any]:
+    match node:
+        case Cell():
+            return replace(node, distinct=True)
+        case Block():
+            return Block(**{name: _distinct(child) for name, child in node.nodes})
+        case Repeat():
+            return replace(node, item=_distinct(node.item))
+        case Choice(branching=True):
+            branches = {name: _distinct(child) for name, child in node.children.items()}
+            return Choice(**cast("dict[str, Block]", branches))
+        case _:
+            return node
 
 
 def _differences(old: Node[Any], new: Node[Any], path: Path) -> Iterator[str]:

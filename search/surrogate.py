@@ -21,6 +21,7 @@ from phylon.search.selection import first_placed
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Known, Proposal, Strategy
 from phylon.search.survival import fittest, least_crowded
+from phylon.search.threads import one_thread
 
 EXACT = 500
 """Up to so many points there is a Gaussian process; beyond, a forest."""
@@ -119,8 +120,9 @@ class Surrogate(Strategy):
         best = self._best()
         if not best and not self._results.known:
             return Proposal(self.space.sample(rng))
-        if self._tuning().trusted:
-            return self._guided(best[:PARENTS], rng)
+        with one_thread():
+            if self._tuning().trusted:
+                return self._guided(best[:PARENTS], rng)
         if not best:
             return Proposal(self.space.sample(rng))
         select = first_placed(TOURNAMENT)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 from phylon.search.architecture import Architecture
+from phylon.search.ranks import normal_scores
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Known
 
@@ -70,23 +70,10 @@ def task_distance(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     return distance
 
 
-def normal_scores(losses: Sequence[float]) -> list[float]:
-    """Return the place of each loss in a standard normal distribution; ties share one.
-
-    >>> [round(score, 2) for score in normal_scores([0.3, 0.1, 70.0])]
-    [0.0, -0.97, 0.97]
-    """
-    ordered = sorted(losses)
-    normal = NormalDist()
-    first = {loss: place for place, loss in reversed(list(enumerate(ordered)))}
-    last = {loss: place for place, loss in enumerate(ordered)}
-    return [normal.inv_cdf(((first[x] + last[x]) / 2 + 0.5) / len(ordered)) for x in losses]
-
-
 def _scored(study: Earlier) -> list[Known]:
     """Return the results of a study as normal scores, those of the best first."""
     columns = zip(*(losses for _, losses in study.results), strict=True)
-    rows = zip(*map(normal_scores, columns), strict=True)
+    rows = zip(*(normal_scores([(loss,) for loss in each]) for each in columns), strict=True)
     known = [
         Known(architecture, scores)
         for (architecture, _), scores in zip(study.results, rows, strict=True)

@@ -57,7 +57,7 @@ class Controller:
         parts = torch.nn.ModuleList([self._answers, self._questions, self._lstm, self._head])
         weights = list(parts.to_empty(device="cpu").parameters())
         generator = torch.Generator()
-        generator.manual_seed(seed)
+        generator.manual_seed(seed % 2**64)  # torch takes no larger one
         with torch.no_grad():
             for weight in weights:
                 weight.uniform_(-_FIRST_WEIGHTS, _FIRST_WEIGHTS, generator=generator)

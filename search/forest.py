@@ -31,7 +31,12 @@ class Forest:
 
         # A third of the columns at each split is the usual share for regression.
         self._trees = ExtraTreesRegressor(
-            TREES, max_features=1 / 3, bootstrap=True, oob_score=True, random_state=seed, n_jobs=1
+            TREES,
+            max_features=1 / 3,
+            bootstrap=True,
+            oob_score=True,
+            random_state=seed % 2**32,  # scikit-learn takes no larger one
+            n_jobs=1,
         ).fit(x, y)
 
     def predict(self, x: Floats, pending: Floats) -> tuple[Floats, Floats]:

@@ -13,7 +13,7 @@ from phylon.bench_problem import Problem
 from phylon.config_file import read_setting
 from phylon.errors import ConfigurationError, SpaceError
 from phylon.search.architecture import Architecture
-from phylon.search.registry import make_strategy
+from phylon.search.registry import check_parameters, make_strategy
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Strategy
 from phylon.search.zero_cost import PROXIES, best_by_proxies
@@ -71,6 +71,7 @@ class Contestant:
         """
         objectives = problem.losses.shape[1]
         try:
+            check_parameters(self.params)
             strategy = make_strategy(
                 self.strategy, problem.space, objectives=objectives, seed=seed, **self.params
             )

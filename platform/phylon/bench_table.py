@@ -7,6 +7,7 @@ numeric columns. The schema's metadata may hold the search space as JSON under `
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -202,12 +203,16 @@ def _read_parquet(path: Path) -> pa.Table:
     if not path.is_file():
         raise ConfigurationError(f"there is no table {path}; check the name")
     try:
-        return pq.ParquetFile(path).read()
+        data = pq.ParquetFile(path).read()
     except pa.ArrowInvalid as error:
         reason = str(error).splitlines()[0]
         raise ConfigurationError(f"{path} is no Parquet file: {reason}") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from None
+    for name, times in Counter(data.column_names).items():
+        if times > 1:
+            raise ConfigurationError(f"{path}: {times} columns are named `{name}`; rename them")
+    return data
 
 
 def _stored_space(data: pa.Table, path: Path) -> SearchSpace | None:

@@ -141,6 +141,10 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"arch": CELLS}), text)
     with pytest.raises(ConfigurationError, match="no column `architecture`; there are arch"):
         BenchTable.read([text])
+    twins = pa.Table.from_arrays([pa.array(CELLS)] * 3, names=["architecture", "y", "y"])
+    pq.write_table(twins, text)
+    with pytest.raises(ConfigurationError, match="2 columns are named `y`"):
+        BenchTable.read([text])
     metadata = {"phylon.space": json.dumps({"a": {"chioce": [1]}})}
     pq.write_table(pa.table({"architecture": CELLS}, metadata=metadata), text)
     with pytest.raises(ConfigurationError, match="did you mean `choice`"):

@@ -77,6 +77,7 @@ def test_tables_for_people(
         ({"strategy": "randm"}, "unknown strategy `randm`; did you mean `random`?"),
         ({"strategy": "random,size=3"}, "`random` has no such parameter"),
         ({"set": "size=3"}, "`random` has no such parameter"),
+        ({"set": "seed=3"}, "--strategy random: strategy.seed: the study says that"),
         ({"set": "size"}, "--set size: not a key and a value"),
         ({"strategy": "regularized_evolution,population=x"}, "strategy.population is 'x'"),
         ({"strategy": "random,initial=zero_cost"}, "proxies are needed; give a table of them"),

@@ -82,7 +82,7 @@ def _cell(node: Cell, value: Any) -> Iterator[float]:  # noqa: ANN401
     if value is not _NOT_LIVE:
         graph: Any = node.graph(value) if node.distinct else value
         taken = tuple((op, tuple(inputs)) for op, inputs in graph)
-    yield from _graph(node, taken)
+    yield from _graph(node, taken).tolist()
     if node.distinct:
         yield from _columns(node.block, value)
 
@@ -132,7 +132,7 @@ def _weights(node: Node[Any]) -> Iterator[float]:
 
 
 @lru_cache(maxsize=1 << 14)
-def _graph(cell: Cell, operations: Operations | None) -> tuple[float, ...]:
+def _graph(cell: Cell, operations: Operations | None) -> NDArray[np.float64]:
     """Describe a cell's graph, as it is without what is dead and with identities as mere sums.
 
     For every set of one, two or all operations: on how many paths from input to output there is
@@ -144,7 +144,7 @@ def _graph(cell: Cell, operations: Operations | None) -> tuple[float, ...]:
     sets = _sets(len(kinds))
     if operations is None:
         blank = _paths([], [[]], sets, len(kinds))
-        return (math.nan,) * (len(blank) + len(kinds) + (len(kinds) + 1) ** 2)
+        return np.full(len(blank) + len(kinds) + (len(kinds) + 1) ** 2, math.nan)
     codes = [kinds.index(op) for op, _ in operations[1:]]
     inputs = [list(sources) for _, sources in operations]
     feeds = np.zeros((len(kinds) + 1, len(kinds) + 1))
@@ -152,7 +152,7 @@ def _graph(cell: Cell, operations: Operations | None) -> tuple[float, ...]:
         for source in sources:
             feeds[codes[source] if source >= 0 else -1, target] += 1
     counts = [float(codes.count(kind)) for kind in range(len(kinds))]
-    return (*_paths(codes, inputs, sets, len(kinds)), *counts, *feeds.ravel().tolist())
+    return np.concatenate([_paths(codes, inputs, sets, len(kinds)), counts, feeds.ravel()])
 
 
 @lru_cache

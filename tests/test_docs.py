@@ -86,7 +86,7 @@ def test_examples_load(path: Path) -> None:
 
 @pytest.mark.parametrize("text", every("sh"))
 def test_commands_exist(text: str) -> None:
-    for line in text.splitlines():
+    for line in text.replace("\\\n", " ").splitlines():
         match shlex.split(line, comments=True):
             case ["phylon", name, *arguments]:
                 cli.commands[name].make_context(name, arguments)

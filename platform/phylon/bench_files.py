@@ -121,8 +121,11 @@ def _plot(results: Results, file: Path) -> None:
 def _draw(axes: Axes, results: Results, series: Series, measure: str) -> None:
     problem = results.bench.problem
     is_timed = problem.durations is not None
+    begin = problem.budget / 10  # what is before that would hide the differences after it
     amounts = (
-        np.linspace(0, problem.budget, _POINTS) if is_timed else np.arange(1, problem.budget + 1)
+        np.linspace(begin, problem.budget, _POINTS)
+        if is_timed
+        else np.arange(np.ceil(begin), problem.budget + 1)
     )
     points = [Mark(float(amount), in_seconds=is_timed) for amount in amounts]
     bands = np.full((len(points), 3), np.nan)

@@ -13,6 +13,7 @@ from phylon.bench_results import Results
 from phylon.bench_statistics import Floats, Mark, measures, summary
 
 _NAME = 14  # columns for a strategy's name, at least
+_GAP = (0, 1, 0, 0)  # above, right, below, left of a cell
 
 
 def overview(results: Results) -> Group:
@@ -31,13 +32,12 @@ def _heading(results: Results) -> Text:
 
 def _marks_table(results: Results) -> Table:
     first, second = measures(results.bench)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=_GAP)
     table.add_column("at", justify="right", no_wrap=True)
     table.add_column("strategy", overflow="fold", min_width=_NAME)
-    for name in (f"{first}±std", "median", "quartiles", f"{second}±std"):
-        table.add_column(name, justify="right", no_wrap=True)
-    if results.comparisons:
-        table.add_column("p", justify="right", no_wrap=True)
+    compared = ["p"] if results.comparisons else []
+    for name in (f"{first} ±std", "median", "quartiles", f"{second} ±std", *compared):
+        table.add_column(name, justify="right", overflow="fold")
     p_values = {(each.strategy, each.mark): f"{each.p_holm:.2g}" for each in results.comparisons}
     every = dict.fromkeys(mark for series in results.series for mark in series.at)
     for mark in sorted(every, key=lambda mark: (mark.in_seconds, mark.amount)):
@@ -57,7 +57,9 @@ def _marks_table(results: Results) -> Table:
 
 
 def _costs_table(results: Results) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title="mean of a study", title_justify="left")
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, padding=_GAP, title="mean of a study", title_justify="left"
+    )
     table.add_column("strategy", overflow="fold", min_width=_NAME)
     for name in ("unique", "duplicates", "missing", "seconds of the strategy"):
         table.add_column(name, justify="right")

@@ -11,6 +11,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -18,9 +20,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
+from phylon.bench_report import overview
+from phylon.bench_setup import prepare
 from phylon.cli import main
-from tests.phylon.bench_problems import small_table
+from tests.phylon.bench_problems import request, run, small_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,11 +66,23 @@ def test_tables_for_people(
     assert main(arguments(table, *more)) == 0
     out = capsys.readouterr().out
     assert "624 architectures\nobjective: search; report: search; studies: 3 of each" in out
-    assert re.search(r"at +strategy +report±std +median +quartiles +regret±std +p", out)
+    assert re.search(r"at +strategy +report ±std +median +quartiles +regret ±std +p", out)
     assert re.search(r"20 +random +[\d.]+±[\d.]+ +[\d.]+ +[\d.]+ to [\d.]+ +[\d.]+±", out)
     assert re.search(r"unique +duplicates +missing", out)
     assert "against random" in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_no_number_is_cut_off(table: Path) -> None:
+    first, second = "random", "regularized_evolution,population=8,sample=3"
+    results = run(prepare(request(table, strategies=[first, second])))
+    comparisons = [replace(each, p_holm=1.2e-5) for each in results.comparisons]
+    results = replace(results, comparisons=comparisons)
+    wide, narrow = StringIO(), StringIO()
+    Console(file=wide, width=200).print(overview(results))
+    Console(file=narrow, width=80).print(overview(results))
+    numbers = re.compile(r"\d\S*\d")
+    assert sorted(numbers.findall(wide.getvalue())) == sorted(numbers.findall(narrow.getvalue()))
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,10 @@ def test_reinforce_learns_from_earlier_studies() -> None:
     assert np.mean([c.architecture["ops"].count("b") for c in strategy.ask(10)]) > 4
 
 
+def test_seeds_may_be_larger_than_those_of_torch() -> None:
+    assert make_strategy("reinforce", OPS, seed=2**70).ask(2)
+
+
 def test_a_space_with_nothing_to_decide_is_no_problem() -> None:
     strategy = make_strategy("reinforce", SearchSpace(a=Choice(1)))
     (only,) = strategy.ask()

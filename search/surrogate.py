@@ -179,6 +179,8 @@ class Surrogate(Strategy):
         Gaussian processes know all results so far; forests those at the last tuning.
         """
         tuning, n = self._tuning(), len(self._results)
+        if tuning.forests and self.objectives == 1:
+            return tuning.forests, np.empty((0, 1))
         if self._fitted is None or self._fitted[0] != n:
             x, y, noise, own = self._table(n)
             fits = zip(y.T, tuning.settings, strict=False)

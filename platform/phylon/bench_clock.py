@@ -133,7 +133,8 @@ class _Cluster:
             return
         finally:
             self._seconds += time.process_time() - begin
-        row = self._problem.rows.get(candidate.architecture, MISSING)
+        found = self._problem.row(candidate.architecture)
+        row = MISSING if found is None else found
         end = self._now + self._duration(row)
         heapq.heappush(self._running, _Run(end, candidate.id, row, candidate))
 

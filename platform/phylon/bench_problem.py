@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
@@ -21,6 +21,7 @@ class Problem:
     Attributes:
         space: Where to search.
         rows: The row of each architecture in the table.
+        twins: The first row of each network by its key, where the table leaves out spellings.
         losses: What strategies are told, to be minimised; shape ``(n, m)``.
         budget: Evaluations; or simulated seconds, where there are durations.
         workers: How many evaluations run at a time.
@@ -35,3 +36,11 @@ class Problem:
     workers: int = 1
     durations: NDArray[np.float64] | None = None
     proxies: Mapping[Architecture, Mapping[str, float]] | None = None
+    twins: Mapping[str, int] = field(default_factory=dict)
+
+    def row(self, architecture: Architecture) -> int | None:
+        """Return the row of an architecture, or of another spelling of it; None if there is none."""
+        row = self.rows.get(architecture)
+        if row is None and self.twins:
+            return self.twins.get(self.space.key(architecture))
+        return row

@@ -100,6 +100,7 @@ def prepare(request: Request) -> Bench:
     table = BenchTable.read(request.tables, _space(request.space))
     losses = np.stack([_losses(table, objective) for objective in objectives], axis=1)
     space = table.notation.space
+    has_gaps = len(table.rows) < space.size and not request.distinct
     problem = Problem(
         space=space.distinct() if request.distinct else space,
         rows=table.rows,
@@ -108,6 +109,7 @@ def prepare(request: Request) -> Bench:
         workers=request.workers,
         durations=_durations(table, request),
         proxies=read_proxies(request.proxies, table) if request.proxies else None,
+        twins=_twins(table, space) if has_gaps else {},
     )
     for contestant in contestants:
         contestant.make(problem, seed=0)
@@ -174,6 +176,14 @@ def _space(name: str | None) -> SearchSpace | None:
 def _losses(table: BenchTable, objective: Objective) -> NDArray[np.float64]:
     values = table.column(objective.metric)
     return -values if objective.direction == "maximize" else values
+
+
+def _twins(table: BenchTable, space: SearchSpace) -> dict[str, int]:
+    """Return the first row of each network by its key."""
+    twins: dict[str, int] = {}
+    for architecture, row in table.rows.items():
+        twins.setdefault(space.key(architecture), row)
+    return twins
 
 
 def _durations(table: BenchTable, request: Request) -> NDArray[np.float64] | None:

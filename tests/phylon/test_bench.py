@@ -15,7 +15,7 @@ from phylon.bench_results import Results
 from phylon.bench_setup import Request, prepare
 from phylon.bench_statistics import Mark
 from phylon.bench_table import BenchTable, write_table
-from phylon.search import Architecture, Choice, SearchSpace
+from phylon.search import Architecture, Cell, Choice, SearchSpace
 from tests.phylon.bench_problems import request, run, small_table
 
 EVOLUTION = "regularized_evolution,population=8,sample=3"
@@ -305,3 +305,18 @@ def test_random_search_on_nasbench201_is_what_others_measured() -> None:
     )  # fmt: skip
     at = run(prepare(asked)).to_json()["strategies"][0]["at"]
     assert at["50"]["report"]["mean"] == pytest.approx(93.46, abs=0.08)
+
+
+def test_a_table_may_hold_one_spelling_of_each_network(tmp_path: Path) -> None:
+    space = SearchSpace(cell=Cell(3, ("none", "skip_connect", "conv")))
+    spellings = {space.key(each): each for each in space.enumerate()}
+    architectures = list(spellings.values())
+    values = [float(place) for place in range(len(architectures))]
+    assert len(architectures) < space.size
+    write_table(tmp_path / "t.parquet", space, architectures, {"y": values})
+    asked = request(tmp_path / "t.parquet", objectives=["y"], report=None, budget=27)
+    results = run(prepare(asked)).to_json()["strategies"][0]
+    assert results["missing"] == 0
+    assert results["unique"] == len(architectures)
+    apart = run(prepare(dataclasses.replace(asked, distinct=True))).to_json()["strategies"][0]
+    assert apart["missing"] == 27 - len(architectures)

@@ -39,7 +39,7 @@ class Problem:
     twins: Mapping[str, int] = field(default_factory=dict)
 
     def row(self, architecture: Architecture) -> int | None:
-        """Return the row of an architecture, or of another spelling of it; None if there is none."""
+        """Return the row of an architecture or of another spelling of it, if there is one."""
         row = self.rows.get(architecture)
         if row is None and self.twins:
             return self.twins.get(self.space.key(architecture))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from phylon import events
 from phylon.cluster.executor import Executor
 from phylon.driver import Driver
@@ -41,11 +43,23 @@ class Priming:
         """What it does at the moment, for the progress line; nothing when it is done."""
         return self._scoring.words if self._scoring else ""
 
-    def run(self, driver: Driver, strategy: Strategy, executor: Executor) -> None:
+    def run(
+        self,
+        driver: Driver,
+        strategy: Strategy,
+        executor: Executor,
+        on_score: Callable[[], None],
+    ) -> None:
         """Prime the strategy and write down with what; nothing if the study is stopped meanwhile.
 
         Half of the strategy's initial candidates come from here, at least one from each source; the
         others are its own.
+
+        Args:
+            driver: Runs the study.
+            strategy: The study's, before its first proposal.
+            executor: Where networks are scored.
+            on_score: Called after each score.
         """
         sources = bool(self._earlier) + bool(self._proxies)
         if not sources:
@@ -57,7 +71,11 @@ class Priming:
         start, known = recall(self._earlier, data, parts.space, share)
         if self._proxies:
             self._scoring = Scoring(
-                self._study.folder, self._study.config, parts.space, lambda: driver.stopping
+                self._study.folder,
+                self._study.config,
+                parts.space,
+                lambda: driver.stopping,
+                on_score,
             )
             start += self._scoring.best(share, executor, self._proxies)
         if not driver.stopping:

@@ -85,6 +85,10 @@ class Progress:
                     self._printed_at = 0.0
             case events.Completed() | events.Failed():
                 self._end(self._state.records[event.candidate_id])
+        self.remind()
+
+    def remind(self) -> None:
+        """Print a line where nothing is drawn, if the last one is long ago."""
         if not self._live and time.monotonic() - self._printed_at > _LINE_EVERY_S:
             self._print()
 

@@ -35,6 +35,7 @@ class Scoring:
         config: The study's; it tells how many networks, and the seed they are drawn with.
         space: Where they are drawn from.
         is_stopping: Whether running networks should be abandoned.
+        on_score: Called after each score.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Scoring:
         config: StudyConfig,
         space: SearchSpace,
         is_stopping: Callable[[], bool],
+        on_score: Callable[[], None],
     ) -> None:
         self._is_stopping = is_stopping
+        self._on_score = on_score
         self._bounds = _bounds(config)
         self._candidates = _draw(space, config.initial.samples, config.seed)
         self._latest: dict[int, dict[str, float]] = {}
@@ -109,6 +112,7 @@ class Scoring:
             events.Completed(candidate_id=candidate_id, metrics=metrics, seconds=usage.seconds)
         )
         self._scores[candidate_id] = metrics
+        self._on_score()
 
     def fail(self, candidate_id: int, reason: str, usage: Usage) -> None:  # noqa: ARG002
         """Leave out a network that cannot be scored."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -55,12 +55,14 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
         opened.begin()
         tracker = stack.enter_context(_tracker(study, opened.state))
         listeners = _listeners(study, opened.state, tracker)
+        remind: Callable[[], None] = _silent
         if show_progress:
             progress = _progress(study, opened.state, executor.slots, tracker, priming)
             listeners.append(stack.enter_context(progress))
+            remind = progress.remind
         driver = _driver(study, opened, listeners)
         with calling_on_signal(driver.stop):
-            priming.run(driver, opened.strategy, executor)
+            priming.run(driver, opened.strategy, executor, remind)
             if not driver.stopping:
                 executor.run(driver, evaluator)
             _end(study, driver, executor)
@@ -149,6 +151,10 @@ def _progress(
         "final": final.top * final.seeds if final else 0,
     }
     return Progress(state, totals, slots, notice=lambda: priming.words or _lag(tracker))
+
+
+def _silent() -> None:
+    """Say nothing."""
 
 
 def _lag(tracker: Tracker | None) -> str:

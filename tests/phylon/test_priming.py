@@ -198,14 +198,17 @@ class Scorer:
 def test_scores_survive_an_interruption(new_study: NewStudy) -> None:
     config = new_study(initial={"name": "zero_cost", "samples": 10}).config
 
+    said = list[str]()
+
     def scoring() -> Scoring:
-        return Scoring(config.folder, config, SPACE, lambda: False)
+        return Scoring(config.folder, config, SPACE, lambda: False, lambda: said.append(""))
 
     first, second = Scorer(breaks_at=4), Scorer(breaks_at=99)
     with pytest.raises(KeyboardInterrupt):
         scoring().best(3, SerialExecutor(config.folder), first)
     best = scoring().best(3, SerialExecutor(config.folder), second)
     assert first.scored + second.scored == list(range(10))
+    assert len(said) == 10
     values = [architecture["x"] for architecture in best]
     assert values == sorted(values, reverse=True)
     assert len(values) == 3

@@ -51,9 +51,14 @@ SEVERAL: dict[str, MakeStrategy] = {
 }
 
 
+LEARNED = ("bananas", "pnas", "reinforce", "surrogate")
+"""Those that fit a model when they propose, and so take long to replay at every cut."""
+
+
 class TestEveryStrategy(StrategyTests):
     @pytest.fixture(params=MAKES)
     def make(self, request: pytest.FixtureRequest) -> MakeStrategy:
+        self.cut_every = 5 if request.param in LEARNED else 1
         return MAKES[request.param]
 
 
@@ -62,6 +67,7 @@ class TestStrategiesForSeveralObjectives(StrategyTests):
 
     @pytest.fixture(params=SEVERAL)
     def make(self, request: pytest.FixtureRequest) -> MakeStrategy:
+        self.cut_every = 5 if request.param in LEARNED else 1
         return SEVERAL[request.param]
 
 

@@ -99,7 +99,7 @@ def test_a_candidate_without_the_constrained_metric_fails(new_study: NewStudy) -
     assert "constraint `z` was not reported" in state.records[0].reason
 
 
-def test_what_is_infeasible_is_marked(
+def test_what_misses_a_constraint_is_marked(
     new_study: NewStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = new_study(budget={"candidates": 8}, constraints=SMALL)

@@ -16,6 +16,7 @@ from phylon.search.architecture import Architecture, dotted
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.errors import ConfigurationError
 from phylon.search.optuna_space import built, distribution, numbers, suggestion
+from phylon.search.ranks import Rank, rank_of
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Proposal, Strategy
 
@@ -199,7 +200,7 @@ class OptunaSearch(Strategy):
                 state = TrialState.COMPLETE
                 values = tuple(map(_bounded, outcome.losses))
                 if self._sampler.ranks:
-                    values = (ranks[_rank(outcome)],)
+                    values = (ranks[rank_of(outcome)],)
             frozen = FrozenTrial(
                 number=-1,  # the storage gives the next
                 trial_id=-1,
@@ -247,11 +248,7 @@ def _bounded(number: float) -> float:
     return min(max(number, -_LARGEST), _LARGEST)
 
 
-def _rank(outcome: Outcome) -> tuple[float, ...]:
-    return (outcome.violation, *(outcome.losses or ()))
-
-
-def _ranks(told: Sequence[Outcome]) -> dict[tuple[float, ...], float]:
+def _ranks(told: Sequence[Outcome]) -> dict[Rank, float]:
     """Return the place of each result among all, those that miss the constraints last."""
-    ordered = sorted({_rank(outcome) for outcome in told if outcome.losses})
+    ordered = sorted({rank_of(outcome) for outcome in told if outcome.losses})
     return {rank: float(place) for place, rank in enumerate(ordered)}

@@ -6,12 +6,22 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from phylon.search.architecture import Architecture
+from phylon.search.space import SearchSpace
+
 PROXIES = ("synflow", "nwot", "jacov")
 """Each sees something else, so that their ranks together tell more than any of them does.
 
 Abdelfattah et al. 2021, https://arxiv.org/abs/2101.08134; Krishnakumar et al. 2022,
 https://arxiv.org/abs/2210.03230.
 """
+
+
+def draw_networks(space: SearchSpace, n: int, seed: int) -> list[Architecture]:
+    """Return the different networks among `n` random ones, which a study's seed tells."""
+    rng = np.random.default_rng([seed, n])
+    drawn = (space.sample(rng) for _ in range(n))
+    return list({space.key(architecture): architecture for architecture in drawn}.values())
 
 
 def best_by_proxies(scores: Sequence[Mapping[str, float]], n: int) -> list[int]:

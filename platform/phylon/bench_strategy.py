@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
-
 from phylon.bench_problem import Problem
 from phylon.config_file import read_setting
 from phylon.errors import ConfigurationError, SpaceError
@@ -16,7 +14,7 @@ from phylon.search.architecture import Architecture
 from phylon.search.registry import check_parameters, make_strategy
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Strategy
-from phylon.search.zero_cost import PROXIES, best_by_proxies
+from phylon.search.zero_cost import PROXIES, best_by_proxies, draw_networks
 
 ZERO_COST_SAMPLES = 3000
 _NEXT_SETTING = re.compile(r",(?=\s*[A-Za-z_][\w.]*=)")
@@ -89,8 +87,6 @@ def _promising(
     space: SearchSpace, proxies: Mapping[Architecture, Mapping[str, float]], strategy: Strategy
 ) -> list[Architecture]:
     """Return half an initial design: those of many random networks that proxies rank best."""
-    rng = np.random.default_rng([strategy.seed, ZERO_COST_SAMPLES])
-    drawn = (space.sample(rng) for _ in range(ZERO_COST_SAMPLES))
-    networks = list({space.key(architecture): architecture for architecture in drawn}.values())
+    networks = draw_networks(space, ZERO_COST_SAMPLES, strategy.seed)
     scores = [proxies.get(architecture, _NOTHING) for architecture in networks]
     return [networks[place] for place in best_by_proxies(scores, strategy.initial // 2)]

@@ -20,9 +20,9 @@ from rich.text import Text
 from phylon import picture
 from phylon.progress import clock, shorten
 from phylon.state import Record, StudyState
+from phylon.trainables.evaluator import COUNTED
 from phylon.trainables.words import describe
 
-_COSTS = ("params", "macs")
 _SUFFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -111,7 +111,7 @@ def _search_table(state: StudyState, rows: int) -> Table:
     ranking = state.ranking("search")
     told = {objective.metric for objective in state.objectives}
     bounded = [constraint.metric for constraint in state.constraints]
-    costs = [name for name in _COSTS if any(name in record.metrics for record in ranking)]
+    costs = [name for name in COUNTED if any(name in record.metrics for record in ranking)]
     costs = [name for name in dict.fromkeys([*bounded, *costs]) if name not in told]
     table = plain_table("Search: the best candidates", expand=True)
     for heading in ("rank", "id"):

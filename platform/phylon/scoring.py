@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 from pyarrow import fs
 
 from phylon import events
@@ -19,7 +18,7 @@ from phylon.search.candidate import Candidate, Measurement, candidate_seed
 from phylon.search.constraint import Constraint, total_violation
 from phylon.search.evaluation import Evaluator
 from phylon.search.space import SearchSpace
-from phylon.search.zero_cost import PROXIES, best_by_proxies
+from phylon.search.zero_cost import PROXIES, best_by_proxies, draw_networks
 from phylon.trainables.evaluator import COUNTED, LightningEvaluator
 
 SCORES = "zero_cost"
@@ -49,7 +48,12 @@ class Scoring:
         self._is_stopping = is_stopping
         self._on_score = on_score
         self._bounds = _bounds(config)
-        self._candidates = _draw(space, config.initial.samples, config.seed)
+        self._candidates = [
+            Candidate(number, architecture, seed=candidate_seed(config.seed, number))
+            for number, architecture in enumerate(
+                draw_networks(space, config.initial.samples, config.seed)
+            )
+        ]
         self._latest: dict[int, dict[str, float]] = {}
         self._scores: dict[int, dict[str, float]] = {}
         self._failed: dict[int, str] = {}  # and why
@@ -144,13 +148,3 @@ def proxy_evaluator(evaluator: object, config: StudyConfig) -> Evaluator:
 def _bounds(config: StudyConfig) -> list[Constraint]:
     """Return the constraints that an untrained network keeps to or misses."""
     return [constraint for constraint in config.constraints if constraint.metric in COUNTED]
-
-
-def _draw(space: SearchSpace, n: int, seed: int) -> list[Candidate]:
-    """Return up to `n` different random networks."""
-    rng = np.random.default_rng([seed, n])
-    drawn = {space.key(each): each for each in (space.sample(rng) for _ in range(n))}
-    return [
-        Candidate(number, architecture, seed=candidate_seed(seed, number))
-        for number, architecture in enumerate(drawn.values())
-    ]

@@ -26,6 +26,7 @@ from phylon.cluster import TuneExecutor
 from phylon.config import StudyConfig
 from phylon.driver import Driver
 from phylon.journal import JournalWriter
+from phylon.ledger import Ledger
 from phylon.order import FreeOrder
 from phylon.search import Float, SearchSpace, make_strategy
 from phylon.search.candidate import Candidate, Measurement
@@ -79,14 +80,9 @@ def run_phylon(candidates: int, seconds: float) -> list[float]:
             uid="dispatch", config=config.to_json(), space=SPACE.to_json(), metrics=["x"]
         )
         watch = Stopwatch()
-        driver = Driver(
-            config,
-            make_strategy("regularized_evolution", SPACE),
-            writer,
-            StudyState([created]),
-            order=FreeOrder(),
-            listeners=[watch],
-        )
+        strategy = make_strategy("regularized_evolution", SPACE)
+        ledger = Ledger(writer, StudyState([created]), strategy, [watch])
+        driver = Driver(config, strategy, ledger, order=FreeOrder())
         TuneExecutor(folder, RESOURCES).run(driver, Evaluator(seconds))
         writer.close()
     return watch.ends

@@ -22,7 +22,7 @@ from pyarrow import fs
 
 from phylon import events
 from phylon.config import StudyConfig
-from phylon.driver import replay
+from phylon.ledger import replay
 from phylon.journal import JournalReader, JournalWriter
 from phylon.search import Measurement, Outcome, Strategy, make_strategy
 from phylon.state import StudyState

@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 from typing_extensions import override
 
 from phylon.cluster.attempts import Ended, News
-from phylon.cluster.executor import Driven, Usage
+from phylon.cluster.executor import Driven, Share, Usage
 from phylon.cluster.trainable import CANDIDATE, NEWS
 from phylon.search.candidate import Candidate
 
@@ -40,16 +40,14 @@ class Bridge:
     Args:
         study: Proposes candidates and takes results.
         mailbox: Hands candidates to running trials.
-        resources: What each candidate holds.
+        share: What each candidate holds.
     """
 
-    def __init__(
-        self, study: Driven, mailbox: ray.actor.ActorHandle[Any], resources: dict[str, float]
-    ) -> None:
+    def __init__(self, study: Driven, mailbox: ray.actor.ActorHandle[Any], share: Share) -> None:
         self.error: Exception | None = None
         self._study = study
         self._mailbox = mailbox
-        self._resources = resources
+        self._share = share
         self._running: dict[str, list[int]] = {}
         self._started: set[str] = set()
         self._idle: deque[str] = deque()
@@ -75,8 +73,9 @@ class Bridge:
             return FINISHED
         self._guard(self._serve_idle)
         candidate = self._guard(self._study.propose)
-        if candidate is None:
-            return FINISHED if self._study.finished else None
+        self._guard(self._study.flush)
+        if candidate is None or self.error:
+            return FINISHED if self._study.finished or self.error else None
         self._running[trial_id] = [candidate.id]
         self._guard(self._serve_idle)
         return {CANDIDATE: candidate.to_json()}
@@ -113,7 +112,7 @@ class Bridge:
         self._serve_idle()
 
     def _end(self, candidate_id: int, message: Ended, node: str) -> None:
-        usage = Usage(message.seconds, self._resources, node)
+        usage = Usage(message.seconds, self._share, node)
         if message.error is None:
             self._seconds.append(message.seconds)
             self._study.complete(candidate_id, usage)
@@ -127,6 +126,7 @@ class Bridge:
         """
         while self._idle:
             candidates = self._next_candidates()
+            self._study.flush()
             all_started = self._running.keys() <= self._started
             may_wait = self._is_streaming and all_started and not self._study.finished
             if may_wait and not candidates:

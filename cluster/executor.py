@@ -13,24 +13,59 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one candidate holds while it runs.
+
+    Attributes:
+        cpus: CPU cores, fractions allowed.
+        gpus: GPUs: 0, a fraction 1/k, or a whole number.
+        memory: Bytes of its node's memory that it may use; 0 if that is not planned.
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory: int = 0
+
+    def to_json(self) -> dict[str, float]:
+        """Return it as events tell it."""
+        memory = {"memory": float(self.memory)} if self.memory else {}
+        return {"cpus": self.cpus, "gpus": self.gpus, **memory}
+
+
+class Shares(Protocol):
+    """Decides what each candidate holds."""
+
+    def of(self, candidate: Candidate) -> Share:
+        """Return the share of a candidate that is about to run; asked again for each attempt."""
+
+    def larger(self, share: Share) -> Share | None:
+        """Return the next larger share, or None if no node can offer one."""
+
+    def learn(self, candidate: Candidate, usage: Usage, *, sufficed: bool) -> None:
+        """Take note of what a candidate used, and whether its share was enough for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What an evaluation cost.
 
     Attributes:
         seconds: Wall-clock seconds.
-        resources: What was held meanwhile: ``cpus`` and ``gpus``, fractions allowed.
+        share: What was held meanwhile.
         node: Where it ran.
+        peak: Bytes of memory that it held at most, of the GPU if it had one; 0 if not known.
     """
 
     seconds: float
-    resources: dict[str, float] = field(default_factory=dict)
+    share: Share = field(default_factory=Share)
     node: str = ""
+    peak: int = 0
 
 
 class Driven(Protocol):
     """The study as executors see it. All calls come from one thread.
 
-    Every method that takes a result returns only when it is on stable storage.
+    Nothing that was proposed may reach a worker before `flush` has returned.
     """
 
     @property
@@ -53,8 +88,23 @@ class Driven(Protocol):
     def fail(self, candidate_id: int, reason: str, usage: Usage) -> None:
         """Take the end of a candidate whose evaluation raised."""
 
-    def lose(self, running: int, waiting: Sequence[int], reason: str) -> None:
-        """Take note that a candidate's worker is gone, and which others it was to run next."""
+    def outgrow(self, candidate_id: int, usage: Usage) -> None:
+        """Take note that a candidate needs more memory than its share: it runs with a larger one."""
+
+    def lose(
+        self, running: int, waiting: Sequence[int], reason: str, *, innocent: bool = False
+    ) -> None:
+        """Take note that a candidate's worker is gone, and which others it was to run next.
+
+        Args:
+            running: The candidate that the worker was evaluating.
+            waiting: Candidates that it was to run next; they run elsewhere.
+            reason: What is known of it.
+            innocent: Whether it was not the candidate's doing: a node died, or was given back.
+        """
+
+    def flush(self) -> None:
+        """Return when all that was taken and proposed is on stable storage."""
 
 
 class Executor(Protocol):

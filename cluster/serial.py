@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from phylon.cluster.attempts import candidate_folder, evaluate
-from phylon.cluster.executor import Driven, Usage
+from phylon.cluster.executor import Driven, Share, Usage
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.evaluation import Context, Evaluator
 
@@ -35,7 +35,9 @@ class SerialExecutor:
         """Evaluate what `study` proposes until it is finished or stopping."""
         try:
             while not study.stopping and (candidate := study.propose()):
+                study.flush()
                 self._evaluate(study, evaluator, candidate)
+                study.flush()
         except _Abandoned as abandoned:
             if abandoned.__cause__:
                 raise abandoned.__cause__ from None
@@ -50,13 +52,14 @@ class SerialExecutor:
         def report(measurement: Measurement) -> None:
             try:
                 study.observe(candidate.id, measurement)
+                study.flush()
             except Exception as error:
                 raise _Abandoned from error
             if study.stopping:
                 raise _Abandoned
 
         ended = evaluate(evaluator, candidate, Context(folder, report))
-        usage = Usage(ended.seconds, {"cpus": 1.0, "gpus": 0.0}, socket.gethostname())
+        usage = Usage(ended.seconds, Share(), socket.gethostname())
         if ended.error is None:
             study.complete(candidate.id, usage)
         else:

@@ -14,7 +14,7 @@ from ray import tune
 
 from phylon.cluster.bridge import Bridge, Listener, StopWith, Suggester
 from phylon.cluster.connect import count_slots, ray_bundle
-from phylon.cluster.executor import Driven
+from phylon.cluster.executor import Driven, Share
 from phylon.cluster.mailbox import start_mailbox
 from phylon.cluster.trainable import CandidateTrainable
 from phylon.search.evaluation import Evaluator
@@ -57,7 +57,7 @@ class TuneExecutor:
         os.environ.update(_TUNE_SETTINGS)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the study says what failed
         mailbox = start_mailbox()
-        bridge = Bridge(study, mailbox, self._resources)
+        bridge = Bridge(study, mailbox, Share(self._resources["cpus"], self._resources["gpus"]))
         try:
             self._tuner(bridge, mailbox, evaluator).fit()
         finally:

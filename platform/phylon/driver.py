@@ -4,61 +4,56 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from phylon import events
-from phylon.cluster.executor import Usage
+from phylon.cluster.executor import Share, Usage
 from phylon.config import Final, StudyConfig
 from phylon.errors import EvaluationError, SpaceExhausted
-from phylon.journal import JournalWriter
+from phylon.ledger import Ledger
 from phylon.order import Arrival, Order
-from phylon.search.candidate import Candidate, Measurement, Outcome, candidate_seed
+from phylon.search.candidate import Candidate, Measurement, candidate_seed
 from phylon.search.constraint import total_violation
 from phylon.search.objective import losses
 from phylon.search.strategy import Strategy
-from phylon.state import Record, StudyState
+from phylon.state import Record
 
 MAX_LOSSES = 3
 EXHAUSTED = "every architecture of the space was tried"
 OUT_OF_TIME = "the hours are spent"
 SPENT = "all candidates were tried"
-Listener = Callable[[events.Event], None]
+_NOTHING = Share(cpus=0.0)
 
 
 class Driver:
-    """Runs one study: proposes candidates, takes results, and writes both to the journal first.
+    """Runs one study: proposes candidates, takes results, and has both written to the journal.
 
-    It knows no Ray and no MLflow, and is called from one thread. An event is in the journal before
-    anybody else hears of it.
+    It knows no Ray and no MLflow, and is called from one thread. An event is in the journal, by
+    `flush`, before anybody else hears of it.
 
     Args:
         config: What is to be done.
-        strategy: Proposes; it must have replayed `state`'s history.
-        journal: Where events are written.
-        state: The study so far.
-        order: When events are written, and how far ahead proposals may run.
-        held: Events that an earlier driver took but could not yet write, see `StrictOrder`.
-        listeners: Called with each event once it is written; they must be quick and not raise.
+        strategy: Proposes; it must have replayed the history of the ledger's state.
+        ledger: Takes events.
+        order: When events are taken, and how far ahead proposals may run.
+        held: Events that an earlier driver had but could not yet take, see `StrictOrder`.
     """
 
     def __init__(
         self,
         config: StudyConfig,
         strategy: Strategy,
-        journal: JournalWriter,
-        state: StudyState,
+        ledger: Ledger,
         *,
         order: Order,
         held: Iterable[events.Event] = (),
-        listeners: Sequence[Listener] = (),
     ) -> None:
-        self.state = state
+        self.state = state = ledger.state
         self.stop_reason = ""
         self._config = config
         self._strategy = strategy
-        self._journal = journal
+        self._ledger = ledger
         self._order = order
-        self._listeners = tuple(listeners)
         self._exhausted = False
         self._dry_after = -1  # ended candidates after which there was nothing to propose
         self._final_started = False
@@ -125,8 +120,9 @@ class Driver:
                 candidate_id=candidate_id,
                 metrics=metrics,
                 seconds=usage.seconds,
-                resources=usage.resources,
+                resources=usage.share.to_json(),
                 node=usage.node,
+                peak=usage.peak,
             )
         )
 
@@ -137,24 +133,40 @@ class Driver:
                 candidate_id=candidate_id,
                 reason=reason,
                 seconds=usage.seconds,
-                resources=usage.resources,
+                resources=usage.share.to_json(),
                 node=usage.node,
+                peak=usage.peak,
             )
         )
 
-    def lose(self, running: int, waiting: Sequence[int], reason: str) -> None:
-        """Take note that a candidate's worker is gone: it runs again, up to three times in all.
+    def outgrow(self, candidate_id: int, usage: Usage) -> None:
+        """Take note that a candidate needs more memory than its share: it runs with a larger one."""
+        self._ledger.take(
+            events.Outgrew(
+                candidate_id=candidate_id,
+                resources=usage.share.to_json(),
+                node=usage.node,
+                peak=usage.peak,
+            )
+        )
+        self._ready.appendleft(self.state.records[candidate_id].candidate)
+
+    def lose(
+        self, running: int, waiting: Sequence[int], reason: str, *, innocent: bool = False
+    ) -> None:
+        """Take note that a candidate's worker is gone: it runs again, unless it killed three.
 
         Args:
             running: The candidate that the worker was evaluating.
             waiting: Candidates that it was to run next; they run elsewhere.
             reason: What is known of it.
+            innocent: Whether it was not the candidate's doing: a node died, or was given back.
         """
         self._ready.extendleft(self.state.records[number].candidate for number in reversed(waiting))
-        self._commit([events.Lost(candidate_id=running, reason=reason)])
+        self._ledger.take(events.Lost(candidate_id=running, reason=reason, innocent=innocent))
         record = self.state.records[running]
         if record.lost >= MAX_LOSSES:
-            self.fail(running, f"{reason} ({record.lost} attempts)", Usage(0.0))
+            self.fail(running, f"{reason} ({record.lost} attempts)", Usage(0.0, _NOTHING))
         else:
             self._ready.appendleft(record.candidate)
 
@@ -162,9 +174,19 @@ class Driver:
         """Let go of what runs as soon as possible; it will be resumed later."""
         self.stop_reason = reason
 
+    def flush(self) -> None:
+        """Return when all that was taken and proposed is on stable storage.
+
+        Raises:
+            JournalError: The storage refused.
+        """
+        self._order.flush()
+        self._ledger.flush()
+
     def record(self, event: events.Event) -> None:
         """Write an event that is about the study as a whole."""
-        self._commit([event])
+        self._ledger.take(event)
+        self.flush()
 
     @property
     def _searched(self) -> int:
@@ -193,7 +215,7 @@ class Driver:
             self._dry_after = self.state.ended  # another result may bring promotions
             self._exhausted = not self.state.pending
             return
-        self._commit([events.Proposed(candidate=candidate)])
+        self._ledger.take(events.Proposed(candidate=candidate))
         self._ready.append(candidate)
 
     def _start_final_phase(self) -> None:
@@ -209,7 +231,7 @@ class Driver:
         first = self._searched
         batch = [self._retraining(first + i, record, final) for i, record in enumerate(repeated)]
         missing = batch[self.state.proposed["final"] :]
-        self._commit([events.Proposed(candidate=candidate) for candidate in missing])
+        self._ledger.take(*(events.Proposed(candidate=candidate) for candidate in missing))
         self._ready.extend(missing)
 
     def _retraining(self, candidate_id: int, record: Record, final: Final) -> Candidate:
@@ -241,58 +263,5 @@ class Driver:
 
     def _release(self) -> None:
         while released := self._order.release():
-            self._commit(released)
+            self._ledger.take(*released)
             self._propose_ahead()
-
-    def _commit(self, batch: Sequence[events.Event]) -> None:
-        if not batch:
-            return
-        self._journal.append(*batch)
-        for event in batch:
-            self.state.apply(event)
-            self._tell(event)
-            for listener in self._listeners:
-                listener(event)
-
-    def _tell(self, event: events.Event) -> None:
-        if isinstance(event, events.Primed):
-            self._strategy.prime(event.start, event.known)
-        told = history_item(event, self.state)
-        if told and told[1]:
-            self._strategy.tell(told[0], told[1])
-
-
-def history_item(event: events.Event, state: StudyState) -> tuple[Candidate, Outcome | None] | None:
-    """Return what an event means to a strategy: a candidate asked, or told; None for nothing.
-
-    Args:
-        event: Any event.
-        state: The study with `event` already applied.
-    """
-    match event:
-        case events.Proposed(candidate=candidate) if candidate.phase == "search":
-            return candidate, None
-        case events.Completed() | events.Failed():
-            record = state.records[event.candidate_id]
-            if record.candidate.phase == "search":
-                if isinstance(event, events.Failed):
-                    return record.candidate, Outcome()
-                values = losses(state.objectives, record.metrics)
-                return record.candidate, Outcome(values, state.violation(record))
-    return None
-
-
-def replay(history: Iterable[events.Event], strategy: Strategy) -> StudyState:
-    """Rebuild a study's state, and its strategy's, from its events."""
-    state = StudyState()
-
-    def told() -> Iterable[tuple[Candidate, Outcome | None]]:
-        for event in history:
-            state.apply(event)
-            if isinstance(event, events.Primed):
-                strategy.prime(event.start, event.known)
-            if item := history_item(event, state):
-                yield item
-
-    strategy.replay(told())
-    return state

@@ -175,6 +175,7 @@ class Completed(Event):
         seconds: Wall-clock seconds of its evaluation, all attempts' last one.
         resources: What it held meanwhile, e.g. ``{"cpus": 0.5, "gpus": 0.0}``.
         node: Where it ran.
+        peak: Bytes of memory that it held at most; 0 if not known.
     """
 
     candidate_id: int
@@ -182,6 +183,7 @@ class Completed(Event):
     seconds: float
     resources: dict[str, float] = field(default_factory=dict)
     node: str = ""
+    peak: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,14 +195,39 @@ class Failed(Event):
     seconds: float = 0.0
     resources: dict[str, float] = field(default_factory=dict)
     node: str = ""
+    peak: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgrew(Event):
+    """A candidate needs more memory than it held; it runs again, under the same id, with more.
+
+    Attributes:
+        candidate_id: Which one.
+        resources: What it held.
+        node: Where it ran.
+        peak: Bytes of memory that it held at most, and that were not enough.
+    """
+
+    candidate_id: int
+    resources: dict[str, float]
+    node: str = ""
+    peak: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost(Event):
-    """A candidate's worker died; the candidate will be tried again under the same id."""
+    """A candidate's worker is gone; the candidate runs again under the same id.
+
+    Attributes:
+        candidate_id: Which one.
+        reason: What is known of it.
+        innocent: Whether its node died or was given back, rather than its worker alone.
+    """
 
     candidate_id: int
     reason: str
+    innocent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +258,7 @@ class Finished(Event):
 
 
 _KINDS: tuple[type[Event], ...] = (
-    Created, Opened, Primed, Proposed, Reported, Completed, Failed, Lost, Tested, Interrupted,
-    Finished,
+    Created, Opened, Primed, Proposed, Reported, Completed, Failed, Outgrew, Lost, Tested,
+    Interrupted, Finished,
 )  # fmt: skip
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in _KINDS}

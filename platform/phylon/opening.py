@@ -14,9 +14,9 @@ from pathlib import Path
 from pyarrow import fs
 
 from phylon import events
-from phylon.driver import replay
 from phylon.environment import versions
 from phylon.journal import JournalReader, JournalWriter
+from phylon.ledger import replay
 from phylon.order import FreeOrder, Order, StrictOrder
 from phylon.parts import new_strategy
 from phylon.resumption import check_unchanged

@@ -33,6 +33,9 @@ class Order(Protocol):
     def may_propose(self, index: int, state: StudyState) -> bool:
         """Return whether the search may propose its candidate number `index` now."""
 
+    def flush(self) -> None:
+        """Return when all events that are held back are on stable storage."""
+
 
 class FreeOrder(Order):
     """Results are written when they come, and a proposal sees all of them."""
@@ -59,6 +62,10 @@ class FreeOrder(Order):
     def may_propose(self, index: int, state: StudyState) -> bool:
         return True
 
+    @override
+    def flush(self) -> None:
+        """Nothing: what is held is released before anything else happens."""
+
 
 class StrictOrder(Order):
     """Results are written in the order of the proposals, however fast the slots are.
@@ -80,11 +87,12 @@ class StrictOrder(Order):
         self._early = early
         self._state = state
         self._held: dict[int, list[Arrival]] = {}
+        self._unwritten: list[Arrival] = []
 
     @override
     def hold(self, event: Arrival, *, is_new: bool) -> None:
         if is_new and event.candidate_id != self._turn():
-            self._early.append(event)
+            self._unwritten.append(event)
         self._held.setdefault(event.candidate_id, []).append(event)
 
     @override
@@ -99,6 +107,12 @@ class StrictOrder(Order):
     @override
     def may_propose(self, index: int, state: StudyState) -> bool:
         return index - self._window <= state.completed + state.failed
+
+    @override
+    def flush(self) -> None:
+        if self._unwritten:
+            self._early.append(*self._unwritten)
+            self._unwritten = []
 
     def _turn(self) -> int:
         return next(iter(self._state.pending), -1)

@@ -57,6 +57,7 @@ class Scoring:
         self._latest: dict[int, dict[str, float]] = {}
         self._scores: dict[int, dict[str, float]] = {}
         self._failed: dict[int, str] = {}  # and why
+        self._unwritten: list[events.Event] = []
         filesystem = fs.LocalFileSystem()
         reader = JournalReader(filesystem, str(folder / SCORES))
         for event in reader.read():
@@ -75,6 +76,7 @@ class Scoring:
         """
         try:
             executor.run(self, evaluator)
+            self.flush()
         finally:
             self._journal.close()
         if not self._scores and not self.stopping:
@@ -112,7 +114,7 @@ class Scoring:
     def complete(self, candidate_id: int, usage: Usage) -> None:
         """Keep the scores of a network."""
         metrics = self._latest.pop(candidate_id)
-        self._journal.append(
+        self._unwritten.append(
             events.Completed(candidate_id=candidate_id, metrics=metrics, seconds=usage.seconds)
         )
         self._scores[candidate_id] = metrics
@@ -122,7 +124,24 @@ class Scoring:
         """Leave out a network that cannot be scored."""
         self._failed[candidate_id] = reason
 
-    def lose(self, running: int, waiting: Sequence[int], reason: str) -> None:
+    def outgrow(self, candidate_id: int, usage: Usage) -> None:  # noqa: ARG002
+        """Leave out a network that needs more memory than its share."""
+        self._failed[candidate_id] = "it needs more memory than its share"
+
+    def flush(self) -> None:
+        """Write the scores since the last time."""
+        if self._unwritten:
+            self._journal.append(*self._unwritten)
+            self._unwritten = []
+
+    def lose(
+        self,
+        running: int,
+        waiting: Sequence[int],
+        reason: str,
+        *,
+        innocent: bool = False,  # noqa: ARG002
+    ) -> None:
         """Leave out a network that took its worker with it; those that waited run elsewhere."""
         self._failed[running] = reason
         self._ready.extendleft(self._candidates[number] for number in reversed(waiting))

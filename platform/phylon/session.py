@@ -14,10 +14,11 @@ from phylon.cluster.connect import ray_cluster
 from phylon.cluster.executor import Executor
 from phylon.cluster.serial import SerialExecutor
 from phylon.cluster.tune_executor import TuneExecutor
-from phylon.driver import Driver, Listener
+from phylon.driver import Driver
 from phylon.errors import ConfigurationError, StudyError
 from phylon.final_test import test_winners
 from phylon.folders import CandidateFolders
+from phylon.ledger import Ledger, Listener
 from phylon.lock import StudyLock
 from phylon.opening import OpenStudy, open_journal
 from phylon.priming import Priming
@@ -131,15 +132,8 @@ def _held_folder(study: Study) -> Iterator[None]:
 
 
 def _driver(study: Study, opened: OpenStudy, listeners: list[Listener]) -> Driver:
-    return Driver(
-        study.config,
-        opened.strategy,
-        opened.writer,
-        opened.state,
-        order=opened.order,
-        held=opened.held,
-        listeners=listeners,
-    )
+    ledger = Ledger(opened.writer, opened.state, opened.strategy, listeners)
+    return Driver(study.config, opened.strategy, ledger, order=opened.order, held=opened.held)
 
 
 def _progress(

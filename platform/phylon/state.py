@@ -31,7 +31,9 @@ class Record:
         node: Where it ran.
         reason: Why it failed; empty otherwise.
         step: Last step (epoch) it reported.
-        lost: How often its worker died under it.
+        lost: How often its worker died under it, and not its whole node.
+        peak: Bytes of memory that it held at most; 0 if not known.
+        outgrew: What it held when that was too little memory, the last time; empty if never.
         continued_by: Id of the candidate that goes on with its training; None if there is none.
     """
 
@@ -46,6 +48,8 @@ class Record:
     reason: str = ""
     step: int = 0
     lost: int = 0
+    peak: int = 0
+    outgrew: dict[str, float] = field(default_factory=dict)
     continued_by: int | None = None
 
     @property
@@ -196,11 +200,15 @@ class StudyState:
     def _close(self, event: events.Completed | events.Failed) -> Record:
         record = self.pending.pop(event.candidate_id)
         record.ended, record.seconds = event.time, event.seconds
-        record.resources, record.node = event.resources, event.node
+        record.resources, record.node, record.peak = event.resources, event.node, event.peak
         return record
 
+    def _on_outgrew(self, event: events.Outgrew) -> None:
+        record = self.records[event.candidate_id]
+        record.outgrew, record.peak = event.resources, event.peak
+
     def _on_lost(self, event: events.Lost) -> None:
-        self.records[event.candidate_id].lost += 1
+        self.records[event.candidate_id].lost += not event.innocent
 
     def _on_tested(self, event: events.Tested) -> None:
         self._tested = event
@@ -217,6 +225,7 @@ _HANDLERS: dict[type[events.Event], Callable[..., None]] = {
     events.Reported: StudyState._on_reported,
     events.Completed: StudyState._on_completed,
     events.Failed: StudyState._on_failed,
+    events.Outgrew: StudyState._on_outgrew,
     events.Lost: StudyState._on_lost,
     events.Tested: StudyState._on_tested,
     events.Interrupted: StudyState._on_ending,

@@ -48,8 +48,16 @@ class Recorder:
     def fail(self, candidate_id: int, reason: str, _usage: object) -> None:
         self.told.append(f"{candidate_id} failed: {reason}")
 
-    def lose(self, running: int, _waiting: object, reason: str) -> None:
-        self.told.append(f"{running} lost: {reason}")
+    def outgrow(self, candidate_id: int, _usage: object) -> None:
+        self.told.append(f"{candidate_id} outgrew")
+
+    def lose(
+        self, running: int, _waiting: object, reason: str, *, innocent: bool = False
+    ) -> None:
+        self.told.append(f"{running} lost: {reason}, innocent: {innocent}")
+
+    def flush(self) -> None:
+        """Nothing: nothing is written."""
 
 
 def test_a_stop_is_noticed_at_the_next_measurement(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from pyarrow import fs
 from phylon import events
 from phylon.cluster import TuneExecutor, bridge
 from phylon.config import StudyConfig
-from phylon.driver import Driver, Listener
+from phylon.driver import Driver
 from phylon.errors import ConfigurationError, JournalError
 from phylon.journal import JournalWriter
+from phylon.ledger import Ledger, Listener
 from phylon.order import FreeOrder, StrictOrder
 from phylon.search import Evaluator, Float, SearchSpace, make_strategy
 from phylon.state import StudyState
@@ -52,14 +53,11 @@ def new_driver(
     state = StudyState([created])
     local = fs.LocalFileSystem()
     early = JournalWriter(local, str(folder / "early"))
-    return Driver(
-        config,
-        make_strategy("random", SPACE),
-        JournalWriter(local, str(folder / "journal")),
-        state,
-        order=StrictOrder(window, early, state) if window else FreeOrder(),
-        listeners=[listener] if listener else [],
-    )
+    strategy = make_strategy("random", SPACE)
+    journal = JournalWriter(local, str(folder / "journal"))
+    ledger = Ledger(journal, state, strategy, [listener] if listener else [])
+    order = StrictOrder(window, early, state) if window else FreeOrder()
+    return Driver(config, strategy, ledger, order=order)
 
 
 def run(folder: Path, evaluator: Evaluator, candidates: int, **resources: float) -> StudyState:

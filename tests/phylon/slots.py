@@ -13,8 +13,9 @@ from pyarrow import fs
 from phylon import events
 from phylon.cluster.executor import Usage
 from phylon.config import StudyConfig
-from phylon.driver import Driver, replay
+from phylon.driver import Driver
 from phylon.journal import JournalReader, JournalWriter, encode_line
+from phylon.ledger import Ledger, replay
 from phylon.order import FreeOrder, Order, StrictOrder
 from phylon.search import Choice, Float, SearchSpace, make_strategy
 from phylon.search.candidate import Candidate, Measurement
@@ -70,7 +71,7 @@ def opened(
     held = list(early.read())
     early_writer = JournalWriter(LOCAL, str(folder / "early"), reader=early)
     order: Order = StrictOrder(window, early_writer, state) if window else FreeOrder()
-    yield Driver(config, strategy, writer, state, order=order, held=held)
+    yield Driver(config, strategy, Ledger(writer, state, strategy), order=order, held=held)
     writer.close()
     early_writer.close()
 
@@ -95,6 +96,7 @@ class Slots:
         """Let one thing happen; return whether there was anything."""
         while len(self.at_work) < self.slots and (candidate := self.driver.propose()):
             self.at_work.append(self._work(candidate))
+        self.driver.flush()
         if not self.at_work:
             return False
         worker = self.random.choice(self.at_work)

@@ -14,6 +14,7 @@ from phylon import events
 from phylon.cluster.executor import Usage
 from phylon.driver import Driver
 from phylon.journal import JournalReader, JournalWriter
+from phylon.ledger import Ledger
 from phylon.order import FreeOrder
 from phylon.search import Choice, SearchSpace, make_strategy
 from phylon.search.candidate import Measurement
@@ -90,6 +91,7 @@ def test_replaying_the_journal_gives_the_live_state(random: Random, slots: int) 
             crew = Slots(driver, slots, random, fails=0.3)
             for _ in range(random.randint(1, 60)):
                 crew.step()
+            driver.flush()
             replayed = StudyState(journal(folder))
             assert vars(replayed) == vars(driver.state)
 
@@ -200,10 +202,9 @@ def test_25_candidates_and_25_more_are_those_of_50(tmp_path: Path) -> None:
 def test_a_small_space_ends_the_search_before_the_budget(tmp_path: Path) -> None:
     space = SearchSpace(kind=Choice("a", "b", "c"))
     writer = JournalWriter(LOCAL, str(tmp_path))
-    driver = Driver(
-        plan(10, seed=0), make_strategy("random", space), writer, StudyState([CREATED]),
-        order=FreeOrder(),
-    )  # fmt: skip
+    strategy = make_strategy("random", space)
+    ledger = Ledger(writer, StudyState([CREATED]), strategy)
+    driver = Driver(plan(10, seed=0), strategy, ledger, order=FreeOrder())
     seen = []
     while candidate := driver.propose():
         seen.append(candidate.architecture["kind"])

@@ -146,7 +146,7 @@ from phylon.journal import JournalWriter
 from pyarrow import fs
 writer = JournalWriter(fs.LocalFileSystem(), sys.argv[1])
 writer.append(Lost(candidate_id=0, reason="fits"))
-resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 try:
     writer.append(Lost(candidate_id=1, reason="too long " * 100))
 except JournalError as error:

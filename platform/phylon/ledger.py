@@ -1,0 +1,107 @@
+"""Takes events into the study at once, and into its journal in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from phylon import events
+from phylon.journal import JournalWriter
+from phylon.search.candidate import Candidate, Outcome
+from phylon.search.objective import losses
+from phylon.search.strategy import Strategy
+from phylon.state import StudyState
+
+Listener = Callable[[events.Event], None]
+
+
+class Ledger:
+    """Keeps state, strategy and journal of a study together.
+
+    An event changes state and strategy as soon as it is taken. It is written with all others since
+    the last `flush`, in one go: a synced write, or an object of a store, takes as long for one
+    event as for a hundred. What was not flushed is lost with the process, so nobody else may hear
+    of it before.
+
+    Args:
+        journal: Where events are written.
+        state: The study so far.
+        strategy: Its strategy, where it was.
+        listeners: Called with each event once it is written; they must be quick and not raise.
+    """
+
+    def __init__(
+        self,
+        journal: JournalWriter,
+        state: StudyState,
+        strategy: Strategy,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.state = state
+        self._journal = journal
+        self._strategy = strategy
+        self._listeners = tuple(listeners)
+        self._unwritten: list[events.Event] = []
+
+    def take(self, *batch: events.Event) -> None:
+        """Take events into the state, and tell the strategy what concerns it."""
+        for event in batch:
+            self.state.apply(event)
+            self._tell(event)
+        self._unwritten += batch
+
+    def flush(self) -> None:
+        """Write what was taken, then let the listeners hear of it.
+
+        Raises:
+            JournalError: The storage refused.
+        """
+        if not self._unwritten:
+            return
+        self._journal.append(*self._unwritten)
+        written, self._unwritten = self._unwritten, []
+        for event in written:
+            for listener in self._listeners:
+                listener(event)
+
+    def _tell(self, event: events.Event) -> None:
+        if isinstance(event, events.Primed):
+            self._strategy.prime(event.start, event.known)
+        told = history_item(event, self.state)
+        if told and told[1]:
+            self._strategy.tell(told[0], told[1])
+
+
+def history_item(event: events.Event, state: StudyState) -> tuple[Candidate, Outcome | None] | None:
+    """Return what an event means to a strategy: a candidate asked, or told; None for nothing.
+
+    Args:
+        event: Any event.
+        state: The study with `event` already applied.
+    """
+    match event:
+        case events.Proposed(candidate=candidate) if candidate.phase == "search":
+            return candidate, None
+        case events.Completed() | events.Failed():
+            record = state.records[event.candidate_id]
+            if record.candidate.phase == "search":
+                if isinstance(event, events.Failed):
+                    return record.candidate, Outcome()
+                values = losses(state.objectives, record.metrics)
+                return record.candidate, Outcome(values, state.violation(record))
+    return None
+
+
+def replay(history: Iterable[events.Event], strategy: Strategy) -> StudyState:
+    """Rebuild a study's state, and its strategy's, from its events."""
+    state = StudyState()
+
+    def told() -> Iterable[tuple[Candidate, Outcome | None]]:
+        for event in history:
+            state.apply(event)
+            if isinstance(event, events.Primed):
+                strategy.prime(event.start, event.known)
+            if item := history_item(event, state):
+                yield item
+
+    strategy.replay(told())
+    return state

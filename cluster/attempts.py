@@ -5,12 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from phylon.search.candidate import Candidate, Measurement
-from phylon.search.errors import EvaluationError
+from phylon.search.errors import EvaluationError, GivenBack
 from phylon.search.evaluation import Context, Evaluator
 
 _GATHER_SECONDS = 0.02
@@ -23,10 +23,14 @@ class Ended:
     Attributes:
         seconds: Wall-clock seconds of the evaluation.
         error: What was raised, in one line; None if it went through.
+        out_of_memory: Whether that was for want of memory.
+        peak: Bytes of memory held at most, of the GPU if there is one; 0 if not known.
     """
 
     seconds: float
     error: str | None = None
+    out_of_memory: bool = False
+    peak: int = 0
 
 
 Message = Measurement | Ended
@@ -34,17 +38,33 @@ News = list[tuple[int, Message]]
 """Messages with the id of the candidate that each is about."""
 
 
-def evaluate(evaluator: Evaluator, candidate: Candidate, context: Context) -> Ended:
-    """Evaluate a candidate; an exception is its result, not ours."""
+def evaluate(
+    evaluator: Evaluator, candidate: Candidate, context: Context, share: Share
+) -> Ended:
+    """Evaluate a candidate within its share of memory; an exception is its result, not ours.
+
+    Raises:
+        GivenBack: The evaluation stopped, as it was asked to.
+    """
     begin = time.perf_counter()
-    error = None
+    error, is_short = None, False
+    cap = Cap(share, context.device)
     try:
-        evaluator.evaluate(candidate, context)
-    except EvaluationError as raised:
-        error = str(raised)
+        with cap:
+            evaluator.evaluate(candidate, context)
+    except GivenBack:
+        raise
     except Exception as raised:  # noqa: BLE001 - whatever the user's network does
-        error = f"{type(raised).__name__}: {raised}"
-    return Ended(time.perf_counter() - begin, error)
+        is_short = is_out_of_memory(raised)
+        error = str(raised) if isinstance(raised, EvaluationError) else _named(raised)
+    seconds = time.perf_counter() - begin
+    if is_short or cap.is_planned:
+        tidy()
+    return Ended(seconds, error, is_short, cap.peak)
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 class Attempts:
@@ -56,6 +76,7 @@ class Attempts:
         folder: The study's folder.
         threads: CPU threads each may use.
         device: ``cpu`` or ``cuda``.
+        leaving: Tells whether to stop soon: the next candidates are not begun.
     """
 
     def __init__(
@@ -66,12 +87,15 @@ class Attempts:
         *,
         threads: int,
         device: str,
+        leaving: Callable[[], bool],
     ) -> None:
         self._evaluator = evaluator
         self._open = len(candidates)
         self._folder = folder
         self._threads = threads
         self._device = device
+        self._leaving = leaving
+        self._given_up = False
         self._news: queue.SimpleQueue[tuple[int, Message] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, args=(candidates,), daemon=True).start()
 
@@ -83,11 +107,11 @@ class Attempts:
     def news(self) -> News:
         """Wait for a message; return it with those that follow within a fiftieth of a second.
 
-        Nothing is returned after `give_up`.
+        Nothing is returned once they are given up.
         """
-        news = self._take(None)
+        news = [] if self._given_up else self._take(None)
         deadline = time.monotonic() + _GATHER_SECONDS
-        while news and not self.ended and (left := deadline - time.monotonic()) > 0:
+        while not (self.ended or self._given_up) and (left := deadline - time.monotonic()) > 0:
             try:
                 news += self._take(left)
             except queue.Empty:
@@ -101,22 +125,31 @@ class Attempts:
     def _take(self, timeout: float | None) -> News:
         message = self._news.get(timeout=timeout)
         if message is None:
+            self._given_up = True
             return []
         self._open -= isinstance(message[1], Ended)
         return [message]
 
     def _run(self, candidates: Sequence[Candidate]) -> None:
         for candidate in candidates:
-            self._news.put(
-                (candidate.id, evaluate(self._evaluator, candidate, self._lend(candidate)))
-            )
+            if self._leaving():
+                return self.give_up()
+            try:
+                ended = evaluate(self._evaluator, candidate, self._lend(candidate))
+            except GivenBack:
+                return self.give_up()
+            self._news.put((candidate.id, ended))
 
     def _lend(self, candidate: Candidate) -> Context:
         def report(measurement: Measurement) -> None:
             self._news.put((candidate.id, measurement))
 
         return Context(
-            candidate_folder(self._folder, candidate.id), report, self._threads, self._device
+            candidate_folder(self._folder, candidate.id),
+            report,
+            self._threads,
+            self._device,
+            self._leaving,
         )
 
 

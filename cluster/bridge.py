@@ -1,153 +1,239 @@
-"""Between a study and Ray Tune: three thin adapters that only delegate to it."""
+"""Between a study and Ray Tune: which workers there are, and who of them measures what."""
 
 from __future__ import annotations
 
-import itertools
-import statistics
-from collections import deque
+import time
+from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import ray
-from ray import tune
-from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
-from typing_extensions import override
 
 from phylon.cluster.attempts import Ended, News
-from phylon.cluster.executor import Driven, Share, Usage
-from phylon.cluster.trainable import CANDIDATE, NEWS
+from phylon.cluster.capacity import GIB
+from phylon.cluster.executor import Driven, Share, Shares, Usage
+from phylon.cluster.line import Line
+from phylon.cluster.losses import Loss
+from phylon.cluster.quota import Quota
+from phylon.cluster.trainable import SHARE
 from phylon.search.candidate import Candidate
+from phylon.search.errors import ClusterError
 
 T = TypeVar("T")
 FINISHED = Searcher.FINISHED
 
-STREAM_BELOW_SECONDS = 10.0
-"""Evaluations shorter than this are streamed through running trials: a trial costs up to 0.1 s."""
+REFRESH_S = 2.0
+FLUSH_S = 1.0
+IDLE_S = 20.0
+"""A worker without a candidate for so long is let go: others may want its room."""
+LATE_S = 30.0
+"""A worker that has not come by then may lack room that only others of another size can make."""
+MAX_BAD_STARTS = 3
 
-BATCH_SECONDS = 0.02
-MAX_BATCH = 8
-"""Evaluations of milliseconds go to a worker a few at a time: a result costs Tune about 5 ms."""
+
+@dataclass
+class _Worker:
+    share: Share
+    since: float
+    """When it was asked for, or became idle."""
+    is_there: bool = False
+    is_leaving: bool = False
+    running: dict[int, Candidate] = field(default_factory=dict)
 
 
 class Bridge:
-    """What the three adapters share: the study, and which trial runs which candidates.
+    """The state of a run: the workers, which are Tune trials, and which candidates they have.
+
+    A trial is a worker of a certain size, not a candidate: it is asked for when a candidate of that
+    size waits and there is room, and measures one candidate of that size after the other until it
+    is let go. All takes constant time, apart from a look at the cluster every other second.
 
     No exception may leave a Tune hook, it would end the experiment without a word: the first one is
     kept here and ends it in order.
 
     Args:
         study: Proposes candidates and takes results.
-        mailbox: Hands candidates to running trials.
-        share: What each candidate holds.
+        mailbox: Hands candidates to workers.
+        shares: How large a worker each candidate needs.
+        quota: How many workers there may be.
     """
 
-    def __init__(self, study: Driven, mailbox: ray.actor.ActorHandle[Any], share: Share) -> None:
+    def __init__(
+        self, study: Driven, mailbox: ray.actor.ActorHandle[Any], shares: Shares, quota: Quota
+    ) -> None:
         self.error: Exception | None = None
         self._study = study
         self._mailbox = mailbox
-        self._share = share
-        self._running: dict[str, list[int]] = {}
-        self._started: set[str] = set()
-        self._idle: deque[str] = deque()
-        self._seconds: deque[float] = deque(maxlen=9)
+        self._shares = shares
+        self._quota = quota
+        self._line = Line(study, shares)
+        self._workers: dict[str, _Worker] = {}
+        self._idle: defaultdict[Share, dict[str, None]] = defaultdict(dict)
+        self._late: set[Share] = set()
+        self._bad_starts = 0
+        self._not_before = 0.0
+        self._closed = False
+        self._refreshed = self._flushed = 0.0
 
     @property
-    def stopping(self) -> bool:
-        """Whether the experiment is to end before the study does."""
-        return self.error is not None or self._study.stopping
+    def is_over(self) -> bool:
+        """Whether the experiment is to end."""
+        return self.error is not None or self._study.stopping or self._study.finished
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its parts for a restore that is never asked for.
 
     def should_stop(self) -> bool:
-        """Return whether the experiment is to end now; workers are told so."""
-        if self.stopping:
+        """Return whether the experiment is to end now; workers are told so. Called all the time."""
+        self._guard(self._keep_time)
+        if self.is_over and not self._closed:
+            self._closed = True
             self._mailbox.close.remote()
-        return self.stopping
+        return self.is_over
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Return the config of a new trial, None for none now, or FINISHED."""
-        if self.stopping or self._study.finished:
+        """Return the config of a new worker, None for none now, or FINISHED."""
+        self._guard(self._keep_time)
+        if self.is_over:
             return FINISHED
-        self._guard(self._serve_idle)
-        candidate = self._guard(self._study.propose)
-        self._guard(self._study.flush)
-        if candidate is None or self.error:
-            return FINISHED if self._study.finished or self.error else None
-        self._running[trial_id] = [candidate.id]
-        self._guard(self._serve_idle)
-        return {CANDIDATE: candidate.to_json()}
+        share = self._guard(self._wanted)
+        if share is None:
+            return FINISHED if self.is_over else None
+        self._workers[trial_id] = _Worker(share, time.monotonic())
+        self._quota.room.book(trial_id, share)
+        self._line.requested[share] += 1
+        return {SHARE: share}
 
-    def start(self, trial_id: str) -> None:
-        """Note that a trial has a worker."""
-        self._started.add(trial_id)
+    def take_news(self, trial_id: str, news: News, node: str, host: str, *, last: bool) -> None:
+        """Hand a worker's messages to the study, and the worker its next candidates.
 
-    def take_news(self, trial_id: str, news: News, node: str) -> None:
-        """Hand a trial's messages to the study, and idle trials their next candidates."""
-        self._guard(lambda: self._take_news(trial_id, news, node))
+        Args:
+            trial_id: The worker.
+            news: What its candidates have to say; nothing when it has just come.
+            node: Id of its node.
+            host: Name of its node.
+            last: Whether it goes; what it was measuring is given back.
+        """
+        self._guard(lambda: self._take_news(trial_id, news, node, host, last=last))
 
-    def lose(self, trial_id: str, error_file: str | None) -> None:
-        """Tell the study that the trial's worker is gone, and never serve that trial again."""
-        running = self._running.pop(trial_id, None)
-        self._started.discard(trial_id)
-        if trial_id in self._idle:
-            self._idle.remove(trial_id)
-        if running and not self.stopping:
-            self._guard(lambda: self._study.lose(running[0], running[1:], _why(error_file)))
-            self._guard(self._serve_idle)
+    def lose(self, trial_id: str, loss: Loss) -> None:
+        """Tell the study that the worker is gone, and how."""
+        self._guard(lambda: self._lose(trial_id, loss))
 
-    def _take_news(self, trial_id: str, news: News, node: str) -> None:
-        self._started.add(trial_id)
+    def _take_news(self, trial_id: str, news: News, node: str, host: str, *, last: bool) -> None:
+        worker = self._workers[trial_id]
+        if not worker.is_there:
+            self._arrive(trial_id, worker, node)
         for candidate_id, message in news:
             if isinstance(message, Ended):
-                self._running[trial_id].remove(candidate_id)
-                self._end(candidate_id, message, node)
+                candidate = worker.running.pop(candidate_id)
+                where = f"{host}/{node[:8]}"
+                self._end(candidate, message, Usage(message.seconds, worker.share, where))
             else:
                 self._study.observe(candidate_id, message)
-        if not self._running[trial_id]:
-            del self._running[trial_id]
-            self._idle.append(trial_id)
-        self._serve_idle()
+        if last:
+            self._forget(trial_id)
+            self._give_back(list(worker.running), "its worker had to leave")
+        elif not worker.running and not worker.is_leaving:
+            worker.since = time.monotonic()
+            self._idle[worker.share][trial_id] = None
+            if self._must_leave(trial_id):
+                self._let_go(trial_id)
+        self._deal()
 
-    def _end(self, candidate_id: int, message: Ended, node: str) -> None:
-        usage = Usage(message.seconds, self._share, node)
+    def _arrive(self, trial_id: str, worker: _Worker, node: str) -> None:
+        worker.is_there = True
+        self._line.requested[worker.share] -= 1
+        self._quota.room.locate(trial_id, node)
+        self._bad_starts = 0
+
+    def _end(self, candidate: Candidate, message: Ended, usage: Usage) -> None:
         if message.error is None:
-            self._seconds.append(message.seconds)
-            self._study.complete(candidate_id, usage)
+            self._line.learn(message.seconds)
+            self._shares.learn(candidate, usage, sufficed=True)
+            self._study.complete(candidate.id, usage)
         else:
-            self._study.fail(candidate_id, message.error, usage)
+            self._study.fail(candidate.id, message.error, usage)
 
-    def _serve_idle(self) -> None:
-        """Hand work to trials without any; end those that should make room for others.
+    def _lose(self, trial_id: str, loss: Loss) -> None:
+        worker = self._forget(trial_id)
+        if loss.is_at_start:
+            self._note_bad_start(loss.reason)
+        running = list(worker.running)
+        if not running:
+            return
+        if loss.out_of_memory and self._shares.larger(worker.share):
+            self._outgrow(worker.running[running[0]], Usage(0.0, worker.share))
+            self._give_back(running[1:], loss.reason)
+        else:
+            self._study.lose(running[0], running[1:], loss.reason, innocent=loss.is_innocent)
+        self._deal()
 
-        A trial that has a candidate but no worker yet may be waiting for the room of an idle one.
-        """
-        while self._idle:
-            candidates = self._next_candidates()
-            self._study.flush()
-            all_started = self._running.keys() <= self._started
-            may_wait = self._is_streaming and all_started and not self._study.finished
-            if may_wait and not candidates:
-                return
-            trial_id = self._idle.popleft()
-            if candidates:
-                self._running[trial_id] = [candidate.id for candidate in candidates]
-            else:
-                self._started.discard(trial_id)
-            self._mailbox.put.remote(trial_id, candidates)
+    def _note_bad_start(self, reason: str) -> None:
+        """Let workers that cannot start not be started all the time, or without hope."""
+        self._bad_starts += 1
+        self._not_before = time.monotonic() + min(2.0**self._bad_starts, 60.0)
+        is_hopeless = not any(worker.is_there for worker in self._workers.values())
+        if is_hopeless and self._bad_starts >= MAX_BAD_STARTS:
+            raise ClusterError(
+                f"no worker can be started: {reason} ({self._bad_starts} attempts); mend it on "
+                f"the nodes of the cluster"
+            )
 
-    @property
-    def _is_streaming(self) -> bool:
-        return bool(self._seconds) and statistics.median(self._seconds) < STREAM_BELOW_SECONDS
+    def _give_back(self, candidates: list[int], reason: str) -> None:
+        if candidates:
+            self._study.lose(candidates[0], candidates[1:], reason, innocent=True)
 
-    def _next_candidates(self) -> list[Candidate]:
-        if not self._is_streaming:
-            return []
-        slowest = max(*self._seconds, BATCH_SECONDS / MAX_BATCH)
-        most = max(int(BATCH_SECONDS / slowest), 1)
-        return list(itertools.islice(iter(self._study.propose, None), most))
+    def _outgrow(self, candidate: Candidate, usage: Usage) -> None:
+        self._shares.learn(candidate, usage, sufficed=False)
+        if self._shares.larger(usage.share):
+            self._study.outgrow(candidate.id, usage)
+            return
+        gib = usage.share.memory / GIB
+        reason = f"infeasible: needs more than the {gib:.3g} GiB of the largest share"
+        self._study.fail(candidate.id, reason, usage)
+
+    def _forget(self, trial_id: str) -> _Worker:
+        worker = self._workers.pop(trial_id)
+        self._idle[worker.share].pop(trial_id, None)
+        self._line.requested[worker.share] -= not worker.is_there
+        self._quota.room.release(trial_id)
+        self._mailbox.forget.remote(trial_id)
+        return worker
+
+    def _wanted(self) -> Share | None:
+        """Return how large a worker is wanted, if there is room for one more."""
+        room = self._quota.room
+        if len(self._workers) >= self._quota.slots or time.monotonic() < self._not_before:
+            return None
+        share = self._line.uncovered()
+        if share is None and (room.fits(self._shares.least) or not self._workers):
+            share = self._line.ask()
+            if share and self._idle[share]:
+                self._deal()
+                return None
+        if share is None:
+            return None
+        has_its_kind = any(worker.share == share for worker in self._workers.values())
+        return share if room.fits(share) or not has_its_kind else None
+
+    def _must_leave(self, trial_id: str) -> bool:
+        """Whether an idle worker should make room instead of being served again."""
+        others_are_late = bool(self._late - {self._workers[trial_id].share})
+        staying = sum(not worker.is_leaving for worker in self._workers.values())
+        is_too_many = staying > self._quota.slots
+        return is_too_many or others_are_late or self._quota.room.is_overbooked(trial_id)
+
+    def _let_go(self, trial_id: str) -> None:
+        worker = self._workers[trial_id]
+        worker.is_leaving = True
+        del self._idle[worker.share][trial_id]
+        self._mailbox.put.remote(trial_id, [])
+
+    def _deal(self) -> None:
+        """Hand candidates to idle workers until there is nothing to hand out, or nobody to take."""
 
     def _guard(self, call: Callable[[], T]) -> T | None:
         if self.error:
@@ -157,82 +243,3 @@ class Bridge:
         except Exception as error:  # noqa: BLE001 - raised again when Tune has ended
             self.error = error
             return None
-
-
-class Suggester(Searcher):
-    """Tune asks for a trial: the study proposes."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        super().__init__()
-        self._bridge = bridge
-
-    @override
-    def suggest(self, trial_id: str) -> Any:
-        return self._bridge.suggest(trial_id)
-
-    @override
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Nothing: results go through the listener, which also hears of those that end a trial."""
-
-    @override
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the journal is the memory."""
-
-    @override
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the journal is the memory."""
-
-
-class Listener(tune.Callback):
-    """Tune has a result or an error: the study takes it."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-
-    @override
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
-    ) -> None:
-        self._bridge.start(trial.trial_id)
-
-    @override
-    def on_trial_result(
-        self,
-        iteration: int,
-        trials: list[Trial],
-        trial: Trial,
-        result: dict[str, Any],
-        **info: object,
-    ) -> None:
-        if NEWS in result:
-            self._bridge.take_news(trial.trial_id, *result.pop(NEWS))
-
-    @override
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
-    ) -> None:
-        self._bridge.lose(trial.trial_id, trial.error_file)
-
-
-def _why(error_file: str | None) -> str:
-    """Return why a trial ended: what was raised outside the evaluation, or that its worker died."""
-    report = Path(error_file).read_text() if error_file else ""
-    was_raised = "creation task" in report or "RayTaskError" in report
-    return report.strip().splitlines()[-1] if was_raised else "its worker died"
-
-
-class StopWith(tune.Stopper):
-    """Tune asks after every step whether to go on."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-
-    @override
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    @override
-    def stop_all(self) -> bool:
-        return self._bridge.should_stop()

@@ -89,7 +89,7 @@ class Driven(Protocol):
         """Take the end of a candidate whose evaluation raised."""
 
     def outgrow(self, candidate_id: int, usage: Usage) -> None:
-        """Take note that a candidate needs more memory than its share: it runs with a larger one."""
+        """Take note that a candidate needs more memory than its share: it runs with more."""
 
     def lose(
         self, running: int, waiting: Sequence[int], reason: str, *, innocent: bool = False

@@ -1,4 +1,4 @@
-"""Hands candidates to running trials: the way by which one trial serves a stream of them."""
+"""Hands candidates to workers: the way by which one Tune trial serves a stream of them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ class _Mailbox:
         self._boxes: defaultdict[str, asyncio.Queue[list[Candidate]]] = defaultdict(asyncio.Queue)
         self._closed = asyncio.Event()
 
-    async def put(self, trial_id: str, candidates: list[Candidate]) -> None:
-        """Hand a trial its next candidates; none end it."""
-        await self._boxes[trial_id].put(candidates)
+    async def put(self, worker: str, candidates: list[Candidate]) -> None:
+        """Hand a worker its next candidates; none end it."""
+        await self._boxes[worker].put(candidates)
 
-    async def take(self, trial_id: str) -> list[Candidate]:
-        """Wait for the trial's next candidates."""
-        candidates = await self._boxes[trial_id].get()
-        if not candidates:
-            del self._boxes[trial_id]
-        return candidates
+    async def take(self, worker: str) -> list[Candidate]:
+        """Wait for the worker's next candidates."""
+        return [] if self._closed.is_set() else await self._boxes[worker].get()
+
+    async def forget(self, worker: str) -> None:
+        """Throw away what is left for a worker that is gone, and let go of what still waits."""
+        if worker in self._boxes:
+            self._boxes.pop(worker).put_nowait([])
 
     async def close(self) -> None:
         """Tell all workers to give up what they do."""
@@ -40,7 +42,7 @@ class _Mailbox:
 
 
 def start_mailbox() -> ray.actor.ActorHandle[Any]:
-    """Start a mailbox on the driver's node; it waits for many trials at once and needs no CPU."""
+    """Start a mailbox on the driver's node; many workers wait for it at once, and it has no CPU."""
     here = ray.get_runtime_context().get_node_id()
     mailbox: Any = ray.remote(_Mailbox).options(
         num_cpus=0,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -13,18 +13,26 @@ from ray import tune
 from ray.tune.result import DONE
 
 from phylon.cluster.attempts import Attempts
+from phylon.cluster.executor import Share
+from phylon.cluster.location import Location
 from phylon.search.candidate import Candidate
 from phylon.search.evaluation import Evaluator
 
 NEWS = "news"
-CANDIDATE = "candidate"
+SHARE = "share"
+
+_LOOK_S = 1.0
+"""How soon a worker without a candidate notices that it has to leave."""
 
 
 class CandidateTrainable(tune.Trainable):
-    """Measures the candidate of its config, then those that the mailbox hands it.
+    """Measures the candidates that the mailbox hands it; none end the trial.
 
-    A step returns messages as they come. After the last message of its candidates the next step
-    waits for more of them; none end the trial.
+    The first step says that the worker is there. Later ones return messages as they come; after
+    the last message of its candidates the next step waits for more of them.
+
+    SIGTERM means that the machine is taken away: the evaluation is asked to write a checkpoint, and
+    the trial ends as soon as it has. What it did not measure to the end runs elsewhere.
     """
 
     def setup(  # type: ignore[override]  # tune.with_parameters adds arguments
@@ -32,47 +40,57 @@ class CandidateTrainable(tune.Trainable):
         config: dict[str, Any],
         evaluator: Evaluator,
         mailbox: ray.actor.ActorHandle[Any],
-        folder: str,
-        resources: dict[str, float],
+        location: Location,
     ) -> None:
         """Take what the worker needs; Tune hands over the rest, by `tune.with_parameters`."""
-        if not resources["gpus"]:
+        self._share: Share = config[SHARE]
+        if not self._share.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._evaluator = evaluator
         self._mailbox: Any = mailbox
-        self._folder = Path(folder)
-        self._threads = max(1, int(resources["cpus"]))
-        self._device = "cuda" if resources["gpus"] else "cpu"
-        node = ray.get_runtime_context().get_node_id()
-        self._node = f"{socket.gethostname()}/{node[:8]}"
-        self.reset_config(config)
+        self._location = location
+        self._attempts: Attempts | None = None
+        self._leaves = False
+        self._is_known = False
+        self._node = (ray.get_runtime_context().get_node_id(), socket.gethostname())
+        signal.signal(signal.SIGTERM, lambda *_: self._leave())
         threading.Thread(target=self._give_up_when_told, daemon=True).start()
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Serve another trial with the same process: Tune's way to reuse an actor.
-
-        Its candidate begins with the first step, not here: Tune may start an actor for a trial and
-        then give the trial to another one.
-        """
-        self._next = [Candidate.from_json(new_config[CANDIDATE])]
-        self._attempts: Attempts | None = None
-        return True
-
     def step(self) -> dict[str, Any]:
-        """Return what the running candidates reported: ``{"news": (messages, node)}``."""
+        """Return what the running candidates reported: ``{"news": (messages, node, host)}``."""
+        if not self._is_known:
+            self._is_known = True
+            return {NEWS: ([], *self._node)}
         if self._attempts is None or self._attempts.ended:
-            candidates = self._next or ray.get(self._mailbox.take.remote(self.trial_id))
+            candidates = self._take()
             if not candidates:
-                return {DONE: True}
-            self._next = []
-            self._attempts = Attempts(
-                self._evaluator,
-                candidates,
-                self._folder,
-                threads=self._threads,
-                device=self._device,
-            )
-        return {NEWS: (self._attempts.news(), self._node)}
+                return {NEWS: ([], *self._node), DONE: True}
+            self._attempts = self._begin(candidates)
+        news = self._attempts.news()
+        return {NEWS: (news, *self._node), DONE: not news}
+
+    def _begin(self, candidates: list[Candidate]) -> Attempts:
+        assert self._location.local is not None
+        return Attempts(
+            self._evaluator,
+            candidates,
+            self._location.local,
+            threads=max(1, int(self._share.cpus)),
+            device="cuda" if self._share.gpus else "cpu",
+            leaving=lambda: self._leaves,
+        )
+
+    def _take(self) -> list[Candidate]:
+        """Wait for candidates; none if the worker has to leave."""
+        coming = self._mailbox.take.remote(self.trial_id)
+        while not self._leaves:
+            if ray.wait([coming], timeout=_LOOK_S)[0]:
+                candidates: list[Candidate] = ray.get(coming)
+                return candidates
+        return []
+
+    def _leave(self) -> None:
+        self._leaves = True
 
     def _give_up_when_told(self) -> None:
         ray.wait([self._mailbox.closed.remote()])

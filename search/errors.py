@@ -22,8 +22,20 @@ class SpaceExhausted(PhylonError):  # noqa: N818 - a signal to the study, like S
     """Every architecture of a finite space was already proposed."""
 
 
+class ClusterError(PhylonError, RuntimeError):
+    """Ray did not do what it was asked."""
+
+
 class EvaluationError(PhylonError, RuntimeError):
     """A candidate could not be measured; the study goes on without it."""
+
+
+class OutOfMemory(EvaluationError):  # noqa: N818 - what it is called everywhere
+    """A candidate needed more memory than there was, or than its share of it."""
+
+
+class GivenBack(PhylonError):  # noqa: N818 - a signal to the worker, like StopIteration
+    """An evaluation stopped, since its worker has to leave; another one goes on with it."""
 
 
 class JournalError(PhylonError, RuntimeError):
@@ -44,3 +56,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, names, n=1)
     hint = f"did you mean `{near[0]}`? " if near else ""
     return f"{hint}Known: {', '.join(names)}"
+
+
+_SHORTAGES = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, of whatever library, says that there is no memory left."""
+    if isinstance(error, MemoryError | OutOfMemory) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in _SHORTAGES)

@@ -10,6 +10,10 @@ from typing import Any, Protocol, runtime_checkable
 from phylon.search.candidate import Candidate, Measurement
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a worker lends to an evaluation.
@@ -21,12 +25,16 @@ class Context:
         report: Takes each measurement as it is made.
         threads: CPU threads that the evaluation may use.
         device: ``cpu`` or ``cuda``.
+        leaving: Tells whether the worker has to go soon, because its machine is taken away. An
+            evaluation that looks at it can write a checkpoint then and raise `GivenBack`: another
+            worker goes on from there.
     """
 
     folder: Path
     report: Callable[[Measurement], None]
     threads: int = 1
     device: str = "cpu"
+    leaving: Callable[[], bool] = _never
 
 
 @runtime_checkable
@@ -71,3 +79,15 @@ class NetworkKeeper(Protocol):
 
     def network(self, candidate: Candidate, folder: Path) -> tuple[Any, Any]:
         """Return the trained ``torch.nn.Module`` from its folder, and an example of its input."""
+
+
+@runtime_checkable
+class MemoryForeseer(Protocol):
+    """An evaluator that knows roughly how much memory a candidate will need."""
+
+    def memory(self, candidate: Candidate) -> int:
+        """Return the bytes that it allocates at most, without what every worker holds anyway.
+
+        Called in the driver, once for a candidate; it should take milliseconds and must not raise.
+        What is wrong by a factor or a constant is corrected by what candidates turn out to need.
+        """

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from phylon.trainables.folder import CandidateFolder
+    from phylon.trainables.footprint import Footprint
 
 COUNTED = ("params", "macs")
 
@@ -63,6 +64,7 @@ class LightningEvaluator:
         self.training = training
         self.seed = seed
         self._data: LightningDataModule | None = None
+        self._footprint: Footprint | None = None
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -97,6 +99,7 @@ class LightningEvaluator:
                 network,
                 candidate.seed,
                 self.training.checkpoint_every,
+                context.leaving,
             )
             trainer = new_trainer(context, self._epochs(candidate), reporter)
             start = folder.start()
@@ -143,6 +146,15 @@ class LightningEvaluator:
         inputs = batch[0] if isinstance(batch, list | tuple) else batch
         return network.cpu().eval(), inputs[:1]
 
+    def memory(self, candidate: Candidate) -> int:
+        """Return the bytes of all tensors of a candidate's training, when they are most."""
+        from phylon.trainables.footprint import Footprint
+
+        if self._footprint is None:
+            training = self.training
+            self._footprint = Footprint(self.task, self.seed, training.batch_size, training.epochs)
+        return self._footprint.bytes(candidate.architecture)
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells the task's data from other data, as plain JSON."""
         return self.task.fingerprint()
@@ -175,4 +187,4 @@ class LightningEvaluator:
         return self._data
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_data": None}
+        return {**self.__dict__, "_data": None, "_footprint": None}

@@ -15,7 +15,7 @@ from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from phylon.search.errors import EvaluationError
+from phylon.search.errors import OutOfMemory, is_out_of_memory
 from phylon.search.evaluation import Context
 from phylon.trainables.reporter import EpochReporter
 
@@ -71,7 +71,7 @@ def supervised(context: Context) -> Iterator[None]:
     """Run Lightning with the context's threads, silently, and with telling errors.
 
     Raises:
-        EvaluationError: Memory ran out.
+        OutOfMemory: Memory ran out.
         KeyboardInterrupt: Ctrl-C was pressed, which Lightning by itself turns into an exit.
     """
     torch.set_num_threads(context.threads)
@@ -86,14 +86,14 @@ def supervised(context: Context) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if _TEARDOWN_ERROR in str(error) and error.__context__ is not None:
             raise error.__context__ from None
-        if not _out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         shortage = str(error).partition("\n")[0]
     finally:
         if context.device == "cuda":
             torch.cuda.empty_cache()
     if shortage:  # raised here, where the network and its tensors are held by no traceback
-        raise EvaluationError(
+        raise OutOfMemory(
             f"out of memory on {context.device} ({shortage}); lower training.batch_size, run fewer "
             "candidates at a time, or limit the widths of the space"
         )
@@ -115,9 +115,3 @@ def quiet() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return "can't allocate memory" in str(error) or "not enough memory" in str(error)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from phylon.search.candidate import Measurement
-from phylon.search.errors import EvaluationError
+from phylon.search.errors import EvaluationError, GivenBack
 from phylon.trainables.folder import CHECKPOINT, WEIGHTS, CandidateFolder
 from phylon.trainables.instruments import LossGuard, MacCounter, seed_epoch
 
@@ -34,6 +34,7 @@ class EpochReporter(Checkpoint):
         network: Whose parameters are counted.
         seed: The candidate's.
         checkpoint_every: Epochs between checkpoints; None to go by time.
+        leaving: Tells whether to stop after the running epoch, with a checkpoint.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class EpochReporter(Checkpoint):
         network: nn.Module,
         seed: int,
         checkpoint_every: int | None,
+        leaving: Callable[[], bool],
     ) -> None:
         super().__init__()
         self._folder = folder
@@ -52,6 +54,7 @@ class EpochReporter(Checkpoint):
         self._network = network
         self._seed = seed
         self._every = checkpoint_every
+        self._leaving = leaving
         self._guard = LossGuard()
         self._counter = MacCounter()
         self._history: list[Measurement] = []
@@ -138,12 +141,17 @@ class EpochReporter(Checkpoint):
         self._counter.abandon()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write a checkpoint if it is due, or the weights after the last epoch, and report."""
+        """Write a checkpoint if it is due, or the weights after the last epoch, and report.
+
+        Raises:
+            GivenBack: The worker has to leave; there is a checkpoint of this epoch.
+        """
         now = time.perf_counter()
         step = trainer.current_epoch + 1
         over = trainer.should_stop or step == trainer.max_epochs
         last = over or step == self._folder.until
-        kept = WEIGHTS if last else CHECKPOINT if self._due(step, now) else None
+        leaves = not last and self._leaving()
+        kept = WEIGHTS if last else CHECKPOINT if leaves or self._due(step, now) else None
         measurement = Measurement(step, self._metrics(trainer), now - self._since, kept)
         self._since = now
         self._history.append(measurement)
@@ -156,6 +164,8 @@ class EpochReporter(Checkpoint):
             self._kept_at = now
         trainer.should_stop = trainer.should_stop or last
         self._report(measurement)
+        if leaves:
+            raise GivenBack(f"stopped after epoch {step}")
 
     def _due(self, step: int, now: float) -> bool:
         """Whether a checkpoint is to be written after a step."""

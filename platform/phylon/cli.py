@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from phylon.cli_bench import bench
+from phylon.cli_bring_up import cluster
+from phylon.cli_cluster import logs, status, stop, submit
 from phylon.streams import forgiving_output
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 FINISHED, WRONG_USAGE, FAILED, INTERRUPTED = 0, 2, 3, 130
 
-_STUDY_FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+_STUDY = click.argument("place", metavar="DIR")
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -60,7 +62,10 @@ def run(study_file: Path, overrides: tuple[str, ...], resume: bool) -> int:
     file = read_study_file(study_file, overrides)
 
     from phylon.study import Study
+    from phylon.submission import versions_inside_a_job
 
+    if versions := versions_inside_a_job():
+        click.echo(versions, err=True)
     try:
         return _run(Study.from_config(file.config), resume=resume)
     except ConfigurationError as error:
@@ -68,44 +73,47 @@ def run(study_file: Path, overrides: tuple[str, ...], resume: bool) -> int:
 
 
 @cli.command("resume")
-@_STUDY_FOLDER
-def resume_study(folder: Path) -> int:
-    """Go on with a study that was interrupted, by whatever."""
+@_STUDY
+def resume_study(place: str) -> int:
+    """Go on with a study that was interrupted, by whatever.
+
+    DIR is the study's folder, or a URI such as s3://BUCKET/STUDIES/NAME.
+    """
     from phylon.study import Study
 
-    return _run(Study.open(folder), resume=True)
+    return _run(Study.open(place), resume=True)
 
 
 @cli.command()
-@_STUDY_FOLDER
+@_STUDY
 @_AS_JSON
-def show(folder: Path, as_json: bool) -> None:
+def show(place: str, as_json: bool) -> None:
     """Show how far a study is, and its best candidates."""
     from phylon.study import Study
 
-    study = Study.open(folder)
+    study = Study.open(place)
     state = study.state()
     if as_json:
         from phylon.summary import summarize
 
-        _print_json(summarize(state, study.folder, study.status(state)))
+        _print_json(summarize(state, study.location, study.status(state)))
     else:
         _show(study, state)
 
 
 @cli.command()
-@_STUDY_FOLDER
+@_STUDY
 @_AS_JSON
 @click.option(
     "--export", metavar="FILE.parquet", type=click.Path(path_type=Path, dir_okay=False),
     help="Write the table to a Parquet file.",
 )  # fmt: skip
-def lineage(folder: Path, as_json: bool, export: Path | None) -> None:
+def lineage(place: str, as_json: bool, export: Path | None) -> None:
     """Tell who descends from whom."""
     from phylon.lineage import lineage_rows, write_parquet
     from phylon.study import Study
 
-    study = Study.open(folder)
+    study = Study.open(place)
     state, run_ids = study.state(), study.run_ids()
     if export:
         write_parquet(state, run_ids, export)
@@ -121,32 +129,34 @@ def lineage(folder: Path, as_json: bool, export: Path | None) -> None:
 
 
 @cli.command("list")
-@click.argument("root", default="studies", type=click.Path(path_type=Path))
-def list_studies(root: Path) -> None:
+@click.argument("root", default="studies")
+def list_studies(root: str) -> None:
     """List the studies in a storage folder.
 
-    ROOT is `studies` unless given.
+    ROOT is `studies` unless given; it may be a URI.
     """
     from rich.console import Console
 
+    from phylon.cluster.location import Location
     from phylon.summary import studies_table
 
-    Console().print(studies_table(root))
+    Console().print(studies_table(Location(root)))
 
 
 @cli.command()
-@click.argument("folder", metavar="[DIR]", default="studies", type=click.Path(path_type=Path))
+@click.argument("place", metavar="[DIR]", default="studies")
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="The first free one from 5000 unless told."
 )
-def ui(folder: Path, port: int | None) -> None:
+def ui(place: str, port: int | None) -> None:
     """Start the MLflow UI on a study or a storage folder.
 
     DIR is `studies` unless given.
     """
+    from phylon.cluster.location import Location
     from phylon.ui import serve_ui
 
-    serve_ui(folder, port)
+    serve_ui(Location(place), port)
 
 
 @cli.command()
@@ -168,7 +178,8 @@ def init(file: Path) -> None:
     click.echo(f"wrote {file}; edit it, then: phylon run {file}")
 
 
-cli.add_command(bench)
+for command in (bench, submit, status, logs, stop, cluster):
+    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -227,7 +238,7 @@ def _show(study: Study, state: StudyState) -> None:
 
     from phylon.leaderboard import overview
 
-    Console().print(overview(state, study.folder, study.status(state)))
+    Console().print(overview(state, study.location, study.status(state)))
 
 
 def _print_json(data: object) -> None:

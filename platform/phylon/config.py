@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -17,19 +15,13 @@ from pydantic import (
     model_validator,
 )
 
+from phylon.cluster.location import Location
 from phylon.config_errors import messages
+from phylon.config_resources import Resources
+from phylon.config_values import Amount, Count, Folder, Section, Seed, Text
 from phylon.errors import ConfigurationError
 from phylon.search.constraint import Constraint
 from phylon.search.objective import Objective
-
-_SMALLEST_SHARE = 0.001  # of a CPU or GPU; Ray counts in ten-thousandths
-
-Count = Annotated[int, Field(strict=True, gt=0)]
-Seed = Annotated[int, Field(strict=True, ge=0)]
-Amount = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(strict=True, ge=_SMALLEST_SHARE, allow_inf_nan=False)]
-Text = Annotated[str, Field(strict=True, min_length=1)]
-Folder = Annotated[Text, BeforeValidator(lambda it: str(it) if isinstance(it, Path) else it)]
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DATABASE_URI = re.compile(
@@ -41,12 +33,6 @@ def _explicit_direction(value: object) -> object:
     if isinstance(value, dict) and "metric" in value and "direction" not in value:
         raise ValueError("needs a direction; add `direction: maximize` or `direction: minimize`")
     return value
-
-
-class Section(BaseModel):
-    """A part of the study file: immutable, and without keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Component(BaseModel):
@@ -104,20 +90,6 @@ class Initial(Section):
     @classmethod
     def _from_bare_name(cls, value: object) -> object:
         return {"name": value} if isinstance(value, str) else value
-
-
-class Resources(Section):
-    """What one candidate holds while it trains; the machine is shared out accordingly."""
-
-    cpus: Share = Field(default=1.0, description="CPU cores, fractions allowed")
-    gpus: float = Field(
-        default=0.0, strict=True, description="GPUs: 0, a fraction 1/k, or a whole number"
-    )
-
-    @field_validator("gpus")
-    @classmethod
-    def _legal_gpus(cls, value: float) -> float:
-        return legal_gpus(value)
 
 
 class Tracking(Section):
@@ -180,7 +152,9 @@ class StudyConfig(Section):
         default=8,
         description="strict order only: candidates proposed ahead of the oldest open result",
     )
-    storage: Folder = Field(default="studies", description="the folder that holds all studies")
+    storage: Folder = Field(
+        default="studies", description="what holds all studies: a folder, or s3://..., gs://..."
+    )
     tracking: Tracking = Field(default=Tracking(), description="where MLflow keeps the runs")
 
     @field_validator("name")
@@ -195,11 +169,8 @@ class StudyConfig(Section):
 
     @field_validator("storage")
     @classmethod
-    def _folder_on_this_machine(cls, value: str) -> str:
-        if re.match(r"\w+://", value):
-            raise ValueError(
-                f"is {value!r}, but a study lives in a folder; mount it, and name the folder"
-            )
+    def _known_scheme(cls, value: str) -> str:
+        Location(value)
         return value
 
     @field_validator("objectives")
@@ -226,9 +197,9 @@ class StudyConfig(Section):
             raise ConfigurationError("\n".join(lines)) from None
 
     @property
-    def folder(self) -> Path:
+    def location(self) -> Location:
         """Where the study lives."""
-        return Path(self.storage) / self.name
+        return Location(self.storage) / self.name
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data from which `from_json` makes an equal configuration."""
@@ -238,40 +209,3 @@ class StudyConfig(Section):
     def from_json(cls, data: dict[str, Any]) -> StudyConfig:
         """Undo `to_json`."""
         return cls.build(**data)
-
-
-def legal_gpus(value: float) -> float:
-    """Return a share of GPUs exactly: 1/3 for 0.33.
-
-    Raises:
-        ValueError: It is neither 0, a fraction 1/k, nor a whole number.
-    """
-    if math.isfinite(value) and value >= 0 and value == round(value):
-        return float(value)
-    if _SMALLEST_SHARE <= value < 1:
-        share = 1 / round(1 / value)
-        if value == share or _is_rounded(value, share):
-            return share
-    raise ValueError(
-        f"is {value:g}, which no GPU can be shared by evenly; allowed: 0, 1/k, or a whole number; "
-        f"nearest {_nearest_gpus(value)}"
-    )
-
-
-def _is_rounded(value: float, share: float) -> bool:
-    """Whether `value` is `share` rounded or cut to its own decimals, two at least."""
-    decimals = len(repr(value).partition(".")[2])
-    cut = math.floor(share * 10**decimals) / 10**decimals
-    return decimals >= 2 and value in (round(share, decimals), cut)
-
-
-def _nearest_gpus(value: float) -> str:
-    if not math.isfinite(value) or value < 0:
-        return "0"
-    if value > 1:
-        return f"{math.floor(value)} and {math.ceil(value)}"
-    if value < _SMALLEST_SHARE:
-        return f"0 and {_SMALLEST_SHARE:g}"
-    parts = math.floor(1 / value)
-    upper = f"{1 / parts:.4g} (1/{parts})" if parts > 1 else "1"
-    return f"{1 / (parts + 1):.4g} (1/{parts + 1}) and {upper}"

@@ -140,7 +140,7 @@ class Driver:
         )
 
     def outgrow(self, candidate_id: int, usage: Usage) -> None:
-        """Take note that a candidate needs more memory than its share: it runs with a larger one."""
+        """Take note that a candidate needs more memory than its share: it runs with more."""
         self._ledger.take(
             events.Outgrew(
                 candidate_id=candidate_id,

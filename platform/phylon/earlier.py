@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from phylon.cluster.location import Location
 from phylon.config import StudyConfig
 from phylon.errors import ConfigurationError, EvaluationError
 from phylon.search.architecture import Architecture
@@ -24,17 +23,17 @@ def read_earlier(config: StudyConfig, space: SearchSpace) -> list[Earlier]:
         JournalError: A journal is damaged.
     """
     return [
-        _earlier(f"warm_start.{position}: {folder}", Path(folder).expanduser(), config, space)
+        _earlier(f"warm_start.{position}: {folder}", Location(folder), config, space)
         for position, folder in enumerate(config.warm_start)
     ]
 
 
-def _earlier(place: str, folder: Path, config: StudyConfig, space: SearchSpace) -> Earlier:
-    state = read_state(folder)
+def _earlier(place: str, location: Location, config: StudyConfig, space: SearchSpace) -> Earlier:
+    state = read_state(location)
     if state.created is None:
         raise ConfigurationError(
-            f"{place} is no study: {folder.resolve()} has no journal; `phylon list ROOT` shows the "
-            f"studies of a folder"
+            f"{place} is no study: {location.resolved()} has no journal; `phylon list ROOT` shows "
+            f"the studies of a folder"
         )
     _check_space(place, state, space)
     results: list[tuple[Architecture, tuple[float, ...]]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from phylon.search.errors import (
+    ClusterError,
     ConfigurationError,
     EvaluationError,
     JournalError,
@@ -14,6 +15,7 @@ from phylon.search.errors import (
 )
 
 __all__ = [
+    "ClusterError",
     "ConfigurationError",
     "EvaluationError",
     "JournalError",

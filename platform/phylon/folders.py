@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
 
 from phylon import events
+from phylon.cluster.location import CANDIDATES, Location
 from phylon.state import Record, StudyState
+
+log = logging.getLogger(__name__)
 
 
 class CandidateFolders:
@@ -17,24 +21,42 @@ class CandidateFolders:
     a candidate that continues them has ended. Any of these may still be promoted: the more results
     there are, the more are among the best.
 
+    They are removed in a thread, since an object store takes its time. What cannot be removed
+    stays, and is tried again by the next driver.
+
     Args:
-        folder: The study's folder.
+        location: Where the study lives.
         state: The study, as the driver keeps it.
         keep: How many of the best search candidates keep their weights.
     """
 
-    def __init__(self, folder: Path, state: StudyState, keep: int) -> None:
-        self._root = folder / "candidates"
+    def __init__(self, location: Location, state: StudyState, keep: int) -> None:
+        self._root = location / CANDIDATES
+        self._remover = ThreadPoolExecutor(max_workers=1)
         self._state = state
         self._keep = keep
         search = [r for r in state.records.values() if r.candidate.phase == "search"]
         self._kept = {record.id for record in state.ranking("search")[:keep]}
         self._promotable = {record.id for record in search if self._may_be_promoted(record)}
+        there = {int(name) for name in self._root.names() if name.isdecimal()}
         for record in search:
-            if record.state != "pending":
+            if record.state != "pending" and record.id in there:
                 self._remove_unless_needed(record.id)
         if state.proposed["final"]:
             self._end_search()
+
+    def __enter__(self) -> CandidateFolders:
+        """Begin to listen."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for what is being removed."""
+        self._remover.shutdown()
 
     def __call__(self, event: events.Event) -> None:
         """Remove the folders that this event made useless."""
@@ -93,4 +115,11 @@ class CandidateFolders:
             self._remove(number)
 
     def _remove(self, number: int) -> None:
-        shutil.rmtree(self._root / str(number), ignore_errors=True)
+        self._remover.submit(_delete, self._root / number)
+
+
+def _delete(folder: Location) -> None:
+    try:
+        folder.delete()
+    except OSError as error:
+        log.warning("%s cannot be removed: %s; the next driver tries again", folder, error)

@@ -2,25 +2,29 @@
 
 A journal is a folder of segments. Each segment is named by the index of its first event and holds
 one line per event: the CRC-32 of the text, a space, and the event as JSON. On a local filesystem a
-driver appends to one segment of its own and calls fsync before it goes on; on an object store,
-where nothing can be appended to, every append is a new immutable object. Reading is the same.
+driver appends to one segment of its own and calls fsync before it goes on. On an object store,
+where nothing can be appended to, every append is a new immutable object; when there are many of
+them they are joined into one, whose name tells its first event and its last. Reading goes by the
+index of events, so it does not matter what was joined meanwhile.
 """
 
 from __future__ import annotations
 
-import errno
+import io
 import json
-import os
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
-from pyarrow import NativeFile, fs
+from pyarrow import fs
 
+from phylon.cluster.patience import never, patiently
 from phylon.errors import JournalError
 from phylon.events import Event
+from phylon.segments import Segment, fetch, segments
+from phylon.sinks import GrowingSegment, Objects
 
-SUFFIX = ".jsonl"
 _BLOCK = 1 << 20  # bytes read at a time
 _decode = json.JSONDecoder().raw_decode  # twice as fast as json.loads on short texts
 
@@ -42,17 +46,33 @@ def decode_line(line: bytes) -> dict[str, Any] | None:
     return data
 
 
+def _nothing() -> None:
+    """Let everybody write."""
+
+
+class _File(AbstractContextManager["_File"], Protocol):
+    def read(self, size: int, /) -> Any: ...  # noqa: ANN401 - bytes, or what pyarrow has for them
+    def seek(self, position: int, /) -> int: ...
+
+
 class JournalReader:
     """Reads a journal from its beginning, and goes on where it stopped when more was written.
 
     Args:
         filesystem: Where the journal is.
         folder: Its folder there.
+
+    Attributes:
+        events: How many events were read.
+        segment: Name of the segment that the last one was in.
+        offset: Where in it the next one begins, in bytes.
+        tail: What was there of an event that is torn.
     """
 
     def __init__(self, filesystem: fs.FileSystem, folder: str) -> None:
         self._filesystem = filesystem
         self._folder = folder.rstrip("/")
+        self._is_local = isinstance(filesystem, fs.LocalFileSystem)
         self.events = 0
         self.segment = ""
         self.offset = 0
@@ -62,45 +82,89 @@ class JournalReader:
         """Yield the events that were not yet read; leave a torn end in `tail`.
 
         Raises:
-            JournalError: An event before the end is damaged, or a segment is missing.
+            JournalError: An event before the end is damaged, a segment is missing, or the storage
+                cannot be read.
         """
-        names = self._segments()
-        start = names.index(self.segment) if self.segment in names else 0
-        for position in range(start, len(names)):
-            if names[position] != self.segment:
-                self._enter(names[position])
-            yield from self._read_segment(is_last=position == len(names) - 1)
+        stuck_at = -1
+        while True:
+            try:
+                return (yield from self._read_on())
+            except FileNotFoundError as error:
+                # Others may join objects while this looks at them; once more, then it is true.
+                if stuck_at == self.events:
+                    raise JournalError(
+                        f"journal {self._folder}: {error}; put it back from a copy, nothing was "
+                        f"changed"
+                    ) from error
+                stuck_at = self.events
+            except OSError as error:
+                raise JournalError(
+                    f"the journal {self._folder} cannot be read: {error.strerror or error}; "
+                    f"nothing was changed"
+                ) from error
 
-    def _segments(self) -> list[str]:
-        selector = fs.FileSelector(self._folder, allow_not_found=True)
-        found = self._filesystem.get_file_info(selector)
-        return sorted(info.base_name for info in found if info.base_name.endswith(SUFFIX))
+    def _read_on(self) -> Iterator[Event]:
+        unread = self._unread()
+        for segment, file in self._opened(unread):
+            if segment.last is None and segment.first < self.events:
+                if segment.name != self.segment:
+                    continue
+            elif segment.first > self.events:
+                raise FileNotFoundError(
+                    f"the segment with events {self.events} to {segment.first - 1} is missing "
+                    f"before {segment.name}"
+                )
+            yield from self._read_segment(segment, file, is_last=segment is unread[-1])
 
-    def _enter(self, name: str) -> None:
-        first = int(name.removesuffix(SUFFIX))
-        if first != self.events:
-            raise JournalError(
-                f"journal {self._folder}: the segment with events {self.events} to {first - 1} is "
-                f"missing before {name}; put it back from a copy, nothing was changed"
-            )
-        self.segment, self.offset = name, 0
+    def _unread(self) -> list[Segment]:
+        """Return the segments that may hold events which were not read."""
+        unread = []
+        reached = self.events
+        for segment in segments(self._filesystem, self._folder):
+            if segment.last is not None:
+                is_read = segment.last < reached
+                reached = max(reached, segment.last + 1)
+            elif segment.name == self.segment:
+                is_read = segment.size <= self.offset
+            else:
+                is_read = segment.first < reached
+            if not is_read:
+                unread.append(segment)
+        return unread
 
-    def _read_segment(self, *, is_last: bool) -> Iterator[Event]:
+    def _opened(self, unread: list[Segment]) -> Iterator[tuple[Segment, _File]]:
+        if self._is_local:
+            for segment in unread:
+                yield segment, self._filesystem.open_input_file(f"{self._folder}/{segment.name}")
+        else:
+            for segment, content in fetch(self._filesystem, self._folder, unread):
+                yield segment, io.BytesIO(content)
+
+    def _read_segment(self, segment: Segment, file: _File, *, is_last: bool) -> Iterator[Event]:
         self.tail = b""
-        with self._filesystem.open_input_file(f"{self._folder}/{self.segment}") as file:
+        known = 0
+        if segment.name != self.segment:
+            known = self.events - segment.first
+            self.segment, self.offset = segment.name, 0
+        with file:
             file.seek(self.offset)
             lines = _lines(file)
             for line in lines:
                 data = decode_line(line)
                 if data is None:
-                    self._end_torn([line, *lines], is_last=is_last)
+                    self._end_torn([line, *lines], may_be_torn=is_last and self._is_local)
                     return
                 self.offset += len(line)
+                if known:
+                    known -= 1
+                    continue
                 self.events += 1
                 yield Event.from_json(data)
+        if segment.last is not None and self.events != segment.last + 1:
+            self._end_torn([], may_be_torn=False)
 
-    def _end_torn(self, rest: list[bytes], *, is_last: bool) -> None:
-        if not is_last or any(decode_line(line) for line in rest):
+    def _end_torn(self, rest: list[bytes], *, may_be_torn: bool) -> None:
+        if not may_be_torn or any(decode_line(line) for line in rest):
             raise JournalError(
                 f"journal {self._folder}/{self.segment} is damaged at byte {self.offset} "
                 f"(event {self.events}) with whole events behind it; nothing was changed. "
@@ -117,79 +181,67 @@ class JournalWriter:
         folder: Its folder there; made if it is missing.
         reader: A reader that has read the journal to its end, if there is one; a torn tail that it
             found is cut off and kept beside the segment.
+        check: Called before each write; raises if the study is no longer ours to write.
+        should_stop: Whether somebody asks to stop, which ends the patience with a storage that is
+            away, see `patiently`.
+
+    Raises:
+        JournalError: The storage refused.
     """
 
     def __init__(
-        self, filesystem: fs.FileSystem, folder: str, *, reader: JournalReader | None = None
+        self,
+        filesystem: fs.FileSystem,
+        folder: str,
+        *,
+        reader: JournalReader | None = None,
+        check: Callable[[], None] = _nothing,
+        should_stop: Callable[[], bool] = never,
     ) -> None:
-        self._filesystem = filesystem
         self._folder = folder.rstrip("/")
+        self._check = check
+        self._should_stop = should_stop
         self.events = reader.events if reader else 0
-        self._local = isinstance(filesystem, fs.LocalFileSystem)
-        self._file: int | None = None
-        self._filesystem.create_dir(self._folder, recursive=True)
-        if reader and reader.tail:
-            self._cut_tail(reader)
+        is_local = isinstance(filesystem, fs.LocalFileSystem)
+        self._sink: GrowingSegment | Objects = (GrowingSegment if is_local else Objects)(
+            filesystem, self._folder
+        )
+        torn = (reader.segment, reader.offset, reader.tail) if reader and reader.tail else None
+        self._write(lambda: self._sink.open(self.events, torn))
 
     def append(self, *events: Event) -> None:
         """Write events; when this returns they are on stable storage.
 
         Raises:
-            JournalError: The storage refused; none of the events is in the journal.
+            JournalError: The storage refused, or is away for too long; none of the events counts.
+            StudyError: Another driver took the study over; nothing was written.
         """
-        data = b"".join(encode_line(event) for event in events)
+        data = b"".join(map(encode_line, events))
+        self._write(lambda: self._sink.append(self.events, data))
+        self.events += len(events)
+        if self._sink.is_scattered:
+            self._check()
+            self._sink.join(self.events)
+
+    def close(self) -> None:
+        """Let go of the segment. Closing twice does nothing."""
+        self._sink.close()
+
+    def _write(self, action: Callable[[], None]) -> None:
+        def attempt() -> None:
+            self._check()
+            action()
+
         try:
-            if self._local:
-                self._append_local(data)
-            else:
-                with self._filesystem.open_output_stream(self._next_segment()) as stream:
-                    stream.write(data)
+            patiently(attempt, f"the journal {self._folder}", should_stop=self._should_stop)
         except OSError as error:
             raise JournalError(
                 f"the journal {self._folder} cannot be written: {error.strerror or error}; make "
                 f"room or make it writable, then `phylon resume`: nothing before this is lost"
             ) from error
-        self.events += len(events)
-
-    def close(self) -> None:
-        """Let go of the segment. Closing twice does nothing."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-    def _next_segment(self) -> str:
-        return f"{self._folder}/{self.events:012d}{SUFFIX}"
-
-    def _append_local(self, data: bytes) -> None:
-        if self._file is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            self._file = os.open(self._next_segment(), flags, 0o644)
-            _sync_folder(self._folder)
-        end = os.lseek(self._file, 0, os.SEEK_END)
-        try:
-            written = os.write(self._file, data)
-            if written < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(self._file)
-        except OSError:
-            os.ftruncate(self._file, end)
-            raise
-
-    def _cut_tail(self, reader: JournalReader) -> None:
-        path = f"{self._folder}/{reader.segment}"
-        with self._filesystem.open_output_stream(f"{path}.torn-at-{reader.offset}") as aside:
-            aside.write(reader.tail)
-        if self._local:
-            os.truncate(path, reader.offset)
-            _sync_folder(self._folder)
-            return
-        with self._filesystem.open_input_file(path) as torn:
-            whole = torn.read(reader.offset)
-        with self._filesystem.open_output_stream(path) as mended:
-            mended.write(whole)
 
 
-def _lines(file: NativeFile) -> Iterator[bytes]:
+def _lines(file: _File) -> Iterator[bytes]:
     """Yield the rest of a file line by line; a segment may be larger than memory should be."""
     part = b""
     while block := bytes(file.read(_BLOCK)):
@@ -197,11 +249,3 @@ def _lines(file: NativeFile) -> Iterator[bytes]:
         yield from (line + b"\n" for line in whole)
     if part:
         yield part
-
-
-def _sync_folder(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

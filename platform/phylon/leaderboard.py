@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from phylon import picture
+from phylon.cluster.location import Location
 from phylon.progress import clock, shorten
 from phylon.state import Record, StudyState
 from phylon.trainables.evaluator import COUNTED
@@ -26,16 +27,18 @@ from phylon.trainables.words import describe
 _SUFFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def overview(state: StudyState, folder: Path, status: str, *, rows: int = 10) -> RenderableType:
+def overview(
+    state: StudyState, location: Location, status: str, *, rows: int = 10
+) -> RenderableType:
     """Return the whole picture of a study.
 
     Args:
         state: The study.
-        folder: Where it lives.
+        location: Where it lives.
         status: ``running``, ``finished`` or ``interrupted``.
         rows: How long the leaderboard may be.
     """
-    parts: list[RenderableType] = [Rule(_headline(state, folder.name, status), style="dim")]
+    parts: list[RenderableType] = [Rule(_headline(state, location.name, status), style="dim")]
     best = state.best
     if best is None:
         parts.append("No candidate has completed yet.")
@@ -44,7 +47,7 @@ def overview(state: StudyState, folder: Path, status: str, *, rows: int = 10) ->
         if state.final_groups():
             parts.append(_final_table(state))
         parts.append(_verdict(state, best))
-    parts += [*_failures(state), _next_commands(state, folder, status)]
+    parts += [*_failures(state), _next_commands(state, location, status)]
     return Group(*map(_spaced, parts))
 
 
@@ -203,8 +206,8 @@ def _failures(state: StudyState) -> Iterator[RenderableType]:
         yield Text("\n".join(["Failed candidates:", *lines]), style="yellow")
 
 
-def _next_commands(state: StudyState, folder: Path, status: str) -> RenderableType:
-    place, phylon = _typed(folder), _command()
+def _next_commands(state: StudyState, location: Location, status: str) -> RenderableType:
+    place, phylon = _typed(location), _command()
     commands = {
         f"{phylon} resume {place}": "go on with the search",
         f"{phylon} ui {place}": "all runs, in MLflow",
@@ -227,12 +230,11 @@ def _command() -> str:
     """Return how to call phylon from here: by name if the shell finds it, else by path."""
     if shutil.which("phylon"):
         return "phylon"
-    return _typed(Path(sys.executable).with_name("phylon"))
+    return _typed(Location(Path(sys.executable).with_name("phylon")))
 
 
-def _typed(folder: Path) -> str:
-    """Return a path as short as it can be typed from here."""
-    here = Path.cwd()
-    absolute = folder.resolve()
-    near = absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
-    return shlex.quote(str(near))
+def _typed(location: Location) -> str:
+    """Return a place as short as it can be typed from here."""
+    here, there = Path.cwd(), location.resolved().local
+    is_near = there is not None and there.is_relative_to(here)
+    return shlex.quote(str(there.relative_to(here) if there and is_near else location))

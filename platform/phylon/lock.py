@@ -7,9 +7,11 @@ import json
 import os
 import socket
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
+from phylon.cluster.location import Location
 from phylon.errors import StudyError
 
 LOCK = "driver.lock"
@@ -37,7 +39,7 @@ class StudyLock:
             _lock(handle)
         except BlockingIOError as error:
             os.close(handle)
-            raise held_by_another(self._path.parent) from error
+            raise held_by_another(Location(self._path.parent)) from error
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
         self._file = handle
@@ -65,19 +67,26 @@ def _lock(handle: int) -> None:
     return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def held_by_another(folder: Path) -> StudyError:
+def hold(location: Location) -> AbstractContextManager[object]:
+    """Return what holds a study for one driver for as long as it is entered."""
+    if location.local is None:
+        raise StudyError(f"study {location} cannot be held")
+    return StudyLock(location.local)
+
+
+def held_by_another(location: Location) -> StudyError:
     """Return the error to raise for a study that a living driver holds."""
-    holder = (folder / LOCK).read_text(errors="replace") or "an unknown process"
+    holder = (location / LOCK).read().decode(errors="replace") or "an unknown process"
     return StudyError(
-        f"study {folder} is being run by another driver ({holder}); stop that one or wait for it "
+        f"study {location} is being run by another driver ({holder}); stop that one or wait for it "
         f"to end"
     )
 
 
-def is_held(folder: Path) -> bool:
-    """Return whether a living driver runs the study in `folder`."""
-    path = folder / LOCK
-    if not path.exists():
+def is_held(location: Location) -> bool:
+    """Return whether a living driver runs the study that lives there."""
+    path = location.local / LOCK if location.local else None
+    if path is None or not path.exists():
         return False
     handle = os.open(path, os.O_RDONLY)
     try:

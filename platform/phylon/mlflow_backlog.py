@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path
 
-from pyarrow import fs
-
+from phylon.cluster.location import Location
 from phylon.errors import JournalError
 from phylon.events import Event
-from phylon.journal import SUFFIX, JournalReader
+from phylon.journal import JournalReader
 from phylon.mlflow_plan import Plan, Projection
 from phylon.mlflow_record import RunRecord
+from phylon.segments import count_events
 
 STRETCH = 500
 """Events that are sent, and remembered as sent, together."""
@@ -21,7 +20,7 @@ class Backlog:
     """Reads a journal from the first event that MLflow lacks, stretch by stretch.
 
     Args:
-        study: The study's folder.
+        study: Where the study lives.
         record: Tells what is in MLflow; kept up to date.
 
     Attributes:
@@ -29,7 +28,7 @@ class Backlog:
         is_last: Whether the present stretch was the last one when it was read.
     """
 
-    def __init__(self, study: Path, record: RunRecord) -> None:
+    def __init__(self, study: Location, record: RunRecord) -> None:
         self._folder = study / "journal"
         self._record = record
         self.rewind()
@@ -37,7 +36,7 @@ class Backlog:
     def rewind(self) -> None:
         """Begin again at the first event that is not on record as sent."""
         self.projection = Projection()
-        self._reader = JournalReader(fs.LocalFileSystem(), str(self._folder))
+        self._reader = JournalReader(self._folder.filesystem, self._folder.path)
         self._unread = self._reader.read()
         self._plan: Plan = {}
         self.is_last = False
@@ -64,8 +63,7 @@ class Backlog:
         self._plan = {}
 
     def __len__(self) -> int:
-        segments = self._folder.glob(f"*{SUFFIX}")
-        return sum(map(_count_lines, segments)) - self._record.sent
+        return count_events(self._folder) - self._record.sent
 
     def _skip(self) -> None:
         """Take into account what was sent by an earlier driver."""
@@ -81,8 +79,3 @@ class Backlog:
             stretch = list(islice(self._unread, STRETCH))
         self.is_last = len(stretch) < STRETCH
         return stretch
-
-
-def _count_lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))

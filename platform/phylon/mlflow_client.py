@@ -8,10 +8,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from phylon.config import StudyConfig
+from phylon.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DATABASE = "mlflow.db"
+NO_TRACKING = "none"
 
 _SQLITE = "sqlite:///"
 _SETTINGS = {
@@ -21,6 +25,25 @@ _SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+
+
+def tracking_uri(config: StudyConfig) -> str | None:
+    """Return where MLflow keeps a study's runs; None for nowhere.
+
+    Raises:
+        ConfigurationError: It would be an object store, which holds no database.
+    """
+    if config.tracking.uri == NO_TRACKING:
+        return None
+    if config.tracking.uri:
+        return config.tracking.uri
+    storage = config.location.resolved().parent
+    if storage.local is None:
+        raise ConfigurationError(
+            f"tracking.uri: null keeps the runs in a database beside the studies, which {storage} "
+            f"cannot hold; name an MLflow server (http://HOST:PORT) or a database, or `none`"
+        )
+    return default_uri(storage.local)
 
 
 def default_uri(storage: Path) -> str:

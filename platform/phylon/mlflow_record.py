@@ -8,27 +8,35 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from phylon.journal import SUFFIX, decode_line
+from pyarrow import fs
+
+from phylon.cluster.location import Location
+from phylon.journal import decode_line
+from phylon.segments import SUFFIX
 
 STUDY = -1
 """Stands where a candidate's id would, for the study's own run."""
 
 FOLDER = "tracking"
+WRITE_EVERY_S = 5.0
 
 
 class RunRecord:
     """The runs that exist, how far the journal was sent, and what else was done.
 
-    One thread of one process may write it (the study's driver); others may read meanwhile.
+    One thread of one process may write it (the study's driver); others may read meanwhile. Where
+    nothing can be appended to, the whole is written anew, at most every few seconds.
 
     Args:
-        path: The log; it need not exist.
+        log: The file; it need not exist.
         uri: Where MLflow is, if the log does not say so yet.
 
     Attributes:
@@ -39,16 +47,17 @@ class RunRecord:
         done: Names of what is done once, such as uploads.
     """
 
-    def __init__(self, path: Path, uri: str = "") -> None:
+    def __init__(self, log: Location, uri: str = "") -> None:
         self.uri = uri
-        self._path = path
+        self._log = log
         self._file: BinaryIO | None = None
+        self._written_at = -math.inf
         self._clear()
-        for entry in _entries(path):
+        for entry in _entries(log):
             self._apply(entry)
 
     @classmethod
-    def of(cls, study: Path, uri: str) -> RunRecord:
+    def of(cls, study: Location, uri: str) -> RunRecord:
         """Return the record of a study's runs in the MLflow at `uri`."""
         digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
         return cls(study / FOLDER / f"{digest}{SUFFIX}", uri)
@@ -78,6 +87,9 @@ class RunRecord:
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._log.local is None and self._written_at > -math.inf:
+            self._log.write(self._lines())
+            self._written_at = -math.inf
 
     def _clear(self) -> None:
         self.experiment = ""
@@ -101,8 +113,17 @@ class RunRecord:
                 self._clear()
 
     def _write(self, entry: dict[str, Any], *, sync: bool = False) -> None:
+        if self._log.local is None:
+            self._apply(entry)
+            if time.monotonic() - self._written_at > WRITE_EVERY_S:
+                self._log.write(self._lines())
+                self._written_at = time.monotonic()
+        else:
+            self._append(entry, self._log.local, sync=sync)
+
+    def _append(self, entry: dict[str, Any], path: Path, *, sync: bool) -> None:
         if self._file is None:
-            self._file = self._rewrite()
+            self._file = self._rewrite(path)
         try:
             self._file.write(_line(entry))
             if sync:
@@ -112,16 +133,19 @@ class RunRecord:
             raise
         self._apply(entry)
 
-    def _rewrite(self) -> BinaryIO:
+    def _rewrite(self, path: Path) -> BinaryIO:
         """Replace the log by a short one that says the same, and open it."""
-        fresh = self._path.with_suffix(".new")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        path.parent.mkdir(parents=True, exist_ok=True)
         with fresh.open("wb") as file:
-            file.writelines(map(_line, self._summary()))
+            file.write(self._lines())
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(self._path)
-        return self._path.open("ab", buffering=0)
+        fresh.replace(path)
+        return path.open("ab", buffering=0)
+
+    def _lines(self) -> bytes:
+        return b"".join(map(_line, self._summary()))
 
     def _summary(self) -> Iterator[dict[str, Any]]:
         yield {"uri": self.uri}
@@ -131,19 +155,23 @@ class RunRecord:
         yield {"sent": self.sent}
 
 
-def run_ids(study: Path) -> dict[int, str]:
+def run_ids(study: Location) -> dict[int, str]:
     """Return the MLflow run of each candidate that has one, without asking MLflow.
 
     Args:
-        study: The study's folder. If it was tracked to several places, the latest counts.
+        study: Where the study lives. If it was tracked to several places, the latest counts.
     """
     return {key: run for key, run in latest_record(study).runs.items() if key != STUDY}
 
 
-def latest_record(study: Path) -> RunRecord:
+def latest_record(study: Location) -> RunRecord:
     """Return the record that was written last; an empty one if the study was never tracked."""
-    paths = sorted((study / FOLDER).glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)
-    return RunRecord(paths[-1] if paths else study / FOLDER / f"none{SUFFIX}")
+    folder = study / FOLDER
+    selector = fs.FileSelector(folder.path, allow_not_found=True)
+    infos = folder.filesystem.get_file_info(selector)
+    records = [info for info in infos if info.base_name.endswith(SUFFIX)]
+    latest = max(records, key=lambda info: info.mtime_ns, default=None)
+    return RunRecord(folder / (latest.base_name if latest else f"none{SUFFIX}"))
 
 
 def _line(entry: dict[str, Any]) -> bytes:
@@ -151,9 +179,9 @@ def _line(entry: dict[str, Any]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _entries(path: Path) -> list[dict[str, Any]]:
+def _entries(log: Location) -> list[dict[str, Any]]:
     """Return what a log says, without a torn end; nothing at all if its middle is damaged."""
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    lines = log.read().splitlines(keepends=True) if log.exists() else []
     if lines and not lines[-1].endswith(b"\n"):
         lines.pop()
     entries = [decode_line(line) for line in lines]

@@ -9,11 +9,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-
-from pyarrow import fs
 
 from phylon import events
+from phylon.cluster.location import Location
 from phylon.environment import versions
 from phylon.journal import JournalReader, JournalWriter
 from phylon.ledger import replay
@@ -73,34 +71,34 @@ class OpenStudy:
 
 @contextmanager
 def open_journal(study: Study) -> Iterator[OpenStudy]:
-    """Replay a study's journal and open it for writing; the folder's lock must be held.
+    """Replay a study's journal and open it for writing; the study must be held (`phylon.lock`).
 
     Raises:
         JournalError: It is damaged, or cannot be written.
         StudyError: It is of a study with another space or other settings.
     """
-    filesystem = fs.LocalFileSystem()
-    reader = JournalReader(filesystem, str(study.folder / JOURNAL))
+    journal, early_journal = study.location / JOURNAL, study.location / EARLY
+    reader = JournalReader(journal.filesystem, journal.path)
     strategy = new_strategy(study.config, study.parts)
     state = replay(_same_study(reader.read(), study), strategy)
     if reader.tail:
         log.warning(
             "the journal of %s ends in half an event: its last %d bytes are put aside in %s",
-            study.folder, len(reader.tail), f"{JOURNAL}/{reader.segment}.torn-at-{reader.offset}",
+            study.location, len(reader.tail), f"{JOURNAL}/{reader.segment}.torn-at-{reader.offset}",
         )  # fmt: skip
-    early = JournalReader(filesystem, str(study.folder / EARLY))
+    early = JournalReader(early_journal.filesystem, early_journal.path)
     held = list(early.read()) if study.config.order == "strict" else []
-    with closing(_writer(filesystem, study.folder / JOURNAL, reader)) as writer:
+    with closing(_writer(journal, reader)) as writer:
         if study.config.order == "free":
             yield OpenStudy(study, state, strategy, writer, FreeOrder(), (), len(reader.tail))
             return
-        with closing(_writer(filesystem, study.folder / EARLY, early)) as early_writer:
+        with closing(_writer(early_journal, early)) as early_writer:
             order = StrictOrder(study.config.window, early_writer, state)
             yield OpenStudy(study, state, strategy, writer, order, held, len(reader.tail))
 
 
-def _writer(filesystem: fs.FileSystem, folder: Path, reader: JournalReader) -> JournalWriter:
-    return JournalWriter(filesystem, str(folder), reader=reader)
+def _writer(location: Location, reader: JournalReader) -> JournalWriter:
+    return JournalWriter(location.filesystem, location.path, reader=reader)
 
 
 def _same_study(history: Iterable[events.Event], study: Study) -> Iterator[events.Event]:

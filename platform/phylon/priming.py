@@ -71,7 +71,7 @@ class Priming:
         start, known = recall(self._earlier, data, parts.space, share)
         if self._proxies:
             self._scoring = Scoring(
-                self._study.folder,
+                self._study.location,
                 self._study.config,
                 parts.space,
                 lambda: driver.stopping,

@@ -5,49 +5,68 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from phylon.cluster.location import Location
 from phylon.config import StudyConfig
 from phylon.driver import EXHAUSTED
 from phylon.errors import ConfigurationError, StudyError
 from phylon.events import Created, Finished
+from phylon.journal import JournalReader
 from phylon.lock import LOCK, held_by_another, is_held
 from phylon.search.space import SearchSpace
 from phylon.state import StudyState
+from phylon.study import JOURNAL
 
-_BEFORE_THE_FIRST_EVENT = {LOCK, "journal", "early"}
+_BEFORE_THE_FIRST_EVENT = {LOCK, "lease", JOURNAL, "early"}
 _MAY_CHANGE = {"name", "budget", "resources", "storage", "tracking"}
 
 
-def check_storage(folder: Path) -> None:
-    """Refuse a folder that a living driver holds, or that cannot be written.
+def check_storage(location: Location) -> None:
+    """Refuse a place that a living driver holds, or that cannot be written.
 
     Raises:
         StudyError: Another driver runs the study.
-        ConfigurationError: The folder, or where it is to be made, is not writable.
+        ConfigurationError: The place, or where it is to be made, is not writable.
     """
-    if is_held(folder):
-        raise held_by_another(folder)
+    if location.local is None:
+        _check_store(location)
+    else:
+        _check_folder(location.local)
+    if is_held(location):
+        raise held_by_another(location)
+
+
+def _check_folder(folder: Path) -> None:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ConfigurationError(f"storage: {there} is no folder that can be written; name another")
 
 
-def check_folder(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds something else, or a study that is not to be resumed.
+def _check_store(location: Location) -> None:
+    try:
+        location.names()
+    except OSError as error:
+        raise ConfigurationError(
+            f"storage: {location} cannot be read: {error}; check the bucket's name, the endpoint "
+            f"and the credentials (for s3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+        ) from error
+
+
+def check_place(location: Location, *, resume: bool) -> None:
+    """Refuse a place that holds something else, or a study that is not to be resumed.
 
     Raises:
         StudyError: It does.
     """
-    if not folder.exists():
-        return
-    if any(segment.stat().st_size for segment in folder.glob("journal/*.jsonl")):
+    journal = location / JOURNAL
+    if next(JournalReader(journal.filesystem, journal.path).read(), None):
         if not resume:
             raise StudyError(
-                f"the study {folder} exists; go on with it by `phylon resume {folder}` "
+                f"the study {location} exists; go on with it by `phylon resume {location}` "
                 f"(or `phylon run ... --resume`), or choose another name"
             )
-    elif {path.name for path in folder.iterdir()} - _BEFORE_THE_FIRST_EVENT:
+    elif {*location.names()} - _BEFORE_THE_FIRST_EVENT:
         raise StudyError(
-            f"{folder} exists and is no study; choose another name or storage, or move it away"
+            f"{location} exists and is no study; choose another name or storage, or move it away"
         )
 
 

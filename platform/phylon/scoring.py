@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
-
-from pyarrow import fs
 
 from phylon import events
 from phylon.cluster.executor import Executor, Usage
+from phylon.cluster.location import Location
 from phylon.config import StudyConfig
 from phylon.errors import ConfigurationError, EvaluationError
 from phylon.journal import JournalReader, JournalWriter
@@ -30,7 +28,7 @@ class Scoring:
     Scores are kept in a journal, so that an interruption costs none.
 
     Args:
-        folder: The study's folder.
+        location: Where the study lives.
         config: The study's; it tells how many networks, and the seed they are drawn with.
         space: Where they are drawn from.
         is_stopping: Whether running networks should be abandoned.
@@ -39,7 +37,7 @@ class Scoring:
 
     def __init__(
         self,
-        folder: Path,
+        location: Location,
         config: StudyConfig,
         space: SearchSpace,
         is_stopping: Callable[[], bool],
@@ -58,12 +56,12 @@ class Scoring:
         self._scores: dict[int, dict[str, float]] = {}
         self._failed: dict[int, str] = {}  # and why
         self._unwritten: list[events.Event] = []
-        filesystem = fs.LocalFileSystem()
-        reader = JournalReader(filesystem, str(folder / SCORES))
+        journal = location / SCORES
+        reader = JournalReader(journal.filesystem, journal.path)
         for event in reader.read():
             if isinstance(event, events.Completed):
                 self._scores[event.candidate_id] = event.metrics
-        self._journal = JournalWriter(filesystem, str(folder / SCORES), reader=reader)
+        self._journal = JournalWriter(journal.filesystem, journal.path, reader=reader)
         self._ready = deque(c for c in self._candidates if c.id not in self._scores)
 
     def best(self, n: int, executor: Executor, evaluator: Evaluator) -> list[Architecture]:

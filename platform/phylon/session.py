@@ -19,20 +19,20 @@ from phylon.errors import ConfigurationError, StudyError
 from phylon.final_test import test_winners
 from phylon.folders import CandidateFolders
 from phylon.ledger import Ledger, Listener
-from phylon.lock import StudyLock
+from phylon.lock import hold
+from phylon.mlflow_client import tracking_uri
 from phylon.opening import OpenStudy, open_journal
 from phylon.priming import Priming
 from phylon.progress import Progress
-from phylon.resumption import check_folder, check_storage, has_more_to_do
+from phylon.resumption import check_place, check_storage, has_more_to_do
 from phylon.search.candidate import Phase
 from phylon.search.evaluation import NetworkKeeper
 from phylon.signals import calling_on_signal
 from phylon.state import StudyState
 from phylon.streams import forgiving
 from phylon.study import Study
-from phylon.tracker import Tracker, default_uri
+from phylon.tracker import Tracker
 
-NO_TRACKING = "none"
 PATIENCE_AT_THE_END_S = 60.0
 PATIENCE_WHEN_STOPPED_S = 2.0
 
@@ -40,22 +40,25 @@ PATIENCE_WHEN_STOPPED_S = 2.0
 def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bool) -> StudyState:
     """Run a study to its end or until it is stopped; see `Study.run`."""
     evaluator = study.parts.evaluator
-    check_storage(study.folder)
-    check_folder(study.folder, resume=resume)
+    uri = tracking_uri(study.config)
+    check_storage(study.location)
+    check_place(study.location, resume=resume)
     state = study.state()
     if not has_more_to_do(state, study.config):
-        return _catch_up(study)
+        return _catch_up(study, uri)
     priming = Priming(study, state)
     with ExitStack() as stack:
         if show_progress and not in_process:
-            print(f"Starting Ray for {study.folder} ...", file=forgiving(sys.stderr))
+            print(f"Starting Ray for {study.location} ...", file=forgiving(sys.stderr))
         executor = stack.enter_context(_executor(study, in_process=in_process))
-        stack.enter_context(_held_folder(study))
-        check_folder(study.folder, resume=resume)
+        stack.enter_context(_held(study))
+        check_place(study.location, resume=resume)
         opened = stack.enter_context(open_journal(study))
         opened.begin()
-        tracker = stack.enter_context(_tracker(study, opened.state))
-        listeners = _listeners(study, opened.state, tracker)
+        tracker = stack.enter_context(_tracker(study, opened.state, uri))
+        listeners: list[Listener] = [stack.enter_context(_folders(study, opened.state))]
+        if tracker:
+            listeners.append(lambda _: tracker.wake())
         remind: Callable[[], None] = _silent
         if show_progress:
             progress = _progress(study, opened.state, executor.slots, tracker, priming)
@@ -70,28 +73,23 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
         return opened.state
 
 
-def _catch_up(study: Study) -> StudyState:
+def _catch_up(study: Study, uri: str | None) -> StudyState:
     """Send what MLflow still lacks of a finished study."""
-    with _held_folder(study), open_journal(study) as opened, _tracker(study, opened.state):
+    with _held(study), open_journal(study) as opened, _tracker(study, opened.state, uri):
         return opened.state
 
 
-def _listeners(study: Study, state: StudyState, tracker: Tracker | None) -> list[Listener]:
+def _folders(study: Study, state: StudyState) -> CandidateFolders:
     final = study.config.final
-    folders = CandidateFolders(study.folder, state, keep=final.top if final else 1)
-    if tracker is None:
-        return [folders]
-    wake = tracker.wake
-    return [folders, lambda _: wake()]
+    return CandidateFolders(study.location, state, keep=final.top if final else 1)
 
 
 @contextmanager
-def _tracker(study: Study, state: StudyState) -> Iterator[Tracker | None]:
-    uri = study.config.tracking.uri or default_uri(study.folder.parent)
-    if uri == NO_TRACKING:
+def _tracker(study: Study, state: StudyState, uri: str | None) -> Iterator[Tracker | None]:
+    if uri is None:
         yield None
         return
-    tracker = Tracker(study.folder, uri, winner=functools.partial(_winner, study, state))
+    tracker = Tracker(study.location, uri, winner=functools.partial(_winner, study, state))
     tracker.start()
     try:
         yield tracker
@@ -119,14 +117,16 @@ def _executor(study: Study, *, in_process: bool) -> Iterator[Executor]:
 
 
 @contextmanager
-def _held_folder(study: Study) -> Iterator[None]:
+def _held(study: Study) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            study.folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(StudyLock(study.folder))
+            if study.location.local:
+                study.location.local.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(hold(study.location))
         except OSError as error:
             raise ConfigurationError(
-                f"storage: {study.folder} cannot be made: {error.strerror}; name another one"
+                f"storage: {study.location} cannot be made: {error.strerror or error}; name "
+                f"another one"
             ) from error
         yield
 
@@ -160,7 +160,7 @@ def _end(study: Study, driver: Driver, executor: Executor) -> None:
     """Test the winner and write down how the study ended."""
     if not driver.stopping and not driver.finished:
         raise StudyError(
-            f"Ray Tune ended before the study did; `phylon resume {study.folder}` goes on with it"
+            f"Ray Tune ended before the study did; `phylon resume {study.location}` goes on with it"
         )
     if not driver.stopping and not driver.state.tested:
         tested = test_winners(study, driver.state, executor)

@@ -6,8 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pyarrow import fs
-
+from phylon.cluster.location import Location
 from phylon.config import Component, StudyConfig
 from phylon.errors import StudyError
 from phylon.events import Finished
@@ -29,8 +28,8 @@ _OWN_SPACE = f"{SearchSpace.__module__}:{SearchSpace.__qualname__}"
 class Study:
     """A search for a network: what is searched, how candidates are measured, and for how long.
 
-    Everything that happens is kept in a folder, ``<storage>/<name>``; a study that was interrupted,
-    by whatever, goes on where it stopped with ``run(resume=True)``.
+    Everything that happens is kept in ``<storage>/<name>``, a folder or a place in an object store;
+    a study that was interrupted, by whatever, goes on where it stopped with ``run(resume=True)``.
 
     Args:
         task: What is learned: the name of a built-in task, ``package.module:object``, a mapping
@@ -66,33 +65,48 @@ class Study:
 
     @classmethod
     def open(cls, folder: str | Path) -> Study:
-        """Take up a study by its folder.
+        """Take up a study by its folder, or the URI of its place in an object store.
 
         Raises:
             StudyError: There is no study.
             JournalError: Its journal is damaged.
         """
-        path = Path(folder).resolve()
-        state = read_state(path)
+        location = Location(folder).resolved()
+        state = read_state(location)
         if state.created is None:
             raise StudyError(
-                f"{path} is no study: it has no journal; `phylon list ROOT` shows the studies of a "
-                f"folder, `phylon run STUDY.yaml` begins one"
+                f"{location} is no study: it has no journal; `phylon list ROOT` shows the studies of "
+                f"a folder, `phylon run STUDY.yaml` begins one"
             )
-        fields = {**state.created.config, **_latest_settings(state), "storage": str(path.parent)}
+        fields = {
+            **state.created.config,
+            **_latest_settings(state),
+            "storage": str(location.parent),
+        }
         study = cls.from_config(StudyConfig.from_json(fields))
         if study.config.space and study.config.space.name == _OWN_SPACE:
             study._space = SearchSpace.from_json(state.created.space)
-        if study.folder != path:
+        if study.location != location:
             raise StudyError(
-                f"{path} holds the study `{study.config.name}`: rename the folder to that name"
+                f"{location} holds the study `{study.config.name}`: rename the folder to that name"
             )
         return study
 
     @property
-    def folder(self) -> Path:
+    def location(self) -> Location:
         """Where the study lives."""
-        return self.config.folder.resolve()
+        return self.config.location.resolved()
+
+    @property
+    def folder(self) -> Path:
+        """The folder where the study lives.
+
+        Raises:
+            StudyError: It lives in an object store.
+        """
+        if self.location.local is None:
+            raise StudyError(f"study {self.location} is in no folder; use its `location`")
+        return self.location.local
 
     @cached_property
     def parts(self) -> Parts:
@@ -124,7 +138,7 @@ class Study:
 
     def state(self) -> StudyState:
         """Return all candidates and how far the study is, read from its journal."""
-        return read_state(self.folder)
+        return read_state(self.location)
 
     def status(self, state: StudyState | None = None) -> Status:
         """Return whether a driver runs the study, or it is at its end, or neither.
@@ -134,18 +148,19 @@ class Study:
         """
         if isinstance((state or self.state()).ending, Finished):
             return "finished"
-        return "running" if is_held(self.folder) else "interrupted"
+        return "running" if is_held(self.location) else "interrupted"
 
     def run_ids(self) -> dict[int, str]:
         """Return the MLflow run of each candidate that has one."""
         from phylon.tracker import run_ids
 
-        return run_ids(self.folder)
+        return run_ids(self.location)
 
 
-def read_state(folder: Path) -> StudyState:
-    """Return the state of the study in a folder; one without `created` if there is none."""
-    return StudyState(JournalReader(fs.LocalFileSystem(), str(folder / JOURNAL)).read())
+def read_state(location: Location) -> StudyState:
+    """Return the state of the study that lives there; one without `created` if there is none."""
+    journal = location / JOURNAL
+    return StudyState(JournalReader(journal.filesystem, journal.path).read())
 
 
 def _latest_settings(state: StudyState) -> dict[str, Any]:

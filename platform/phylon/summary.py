@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from phylon.cluster.location import Location
 from phylon.errors import ConfigurationError, PhylonError
 from phylon.leaderboard import plain_table
 from phylon.progress import clock
@@ -18,12 +18,12 @@ from phylon.state import StudyState
 from phylon.study import JOURNAL, Study
 
 
-def summarize(state: StudyState, folder: Path, status: str) -> dict[str, Any]:
+def summarize(state: StudyState, location: Location, status: str) -> dict[str, Any]:
     """Return what a program wants to know of a study, as plain JSON data; None for NaN."""
     config = state.created.config if state.created else {}
     return {
-        "study": config.get("name", folder.name),
-        "folder": str(folder),
+        "study": config.get("name", location.name),
+        "folder": str(location),
         "state": status,
         "candidates": {
             "completed": state.completed,
@@ -72,13 +72,13 @@ def _test(state: StudyState) -> dict[str, Any] | None:
     }
 
 
-def studies_table(root: Path) -> Table:
-    """Return a table of the studies in a storage folder.
+def studies_table(root: Location) -> Table:
+    """Return a table of the studies in a storage folder, or in a place of an object store.
 
     Raises:
         ConfigurationError: The folder does not exist.
     """
-    if not root.is_dir():
+    if root.local is not None and not root.local.is_dir():
         raise ConfigurationError(
             f"there is no storage folder {root}; name the one that holds studies: phylon list ROOT"
         )
@@ -89,21 +89,22 @@ def studies_table(root: Path) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("best")
     table.add_column("time", justify="right")
-    for folder in sorted(path for path in root.iterdir() if (path / JOURNAL).is_dir()):
-        table.add_row(*_cells(folder))
+    for location in (root / name for name in root.names()):
+        if (location / JOURNAL).exists():
+            table.add_row(*_cells(location))
     if not table.row_count:
         table.caption = "none yet; `phylon run STUDY.yaml` begins one"
     return table
 
 
-def _cells(folder: Path) -> list[str]:
+def _cells(location: Location) -> list[str]:
     try:
-        study = Study.open(folder)
+        study = Study.open(str(location))
         state = study.state()
     except PhylonError:
-        return [folder.name, "unreadable"]
+        return [location.name, "unreadable"]
     counts = [str(n) for n in (state.completed, state.failed, len(state.pending))]
-    return [folder.name, study.status(state), *counts, _best_value(state), clock(state.seconds)]
+    return [location.name, study.status(state), *counts, _best_value(state), clock(state.seconds)]
 
 
 def _best_value(state: StudyState) -> str:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from phylon.cluster.location import Location
 from phylon.errors import JournalError
 from phylon.mlflow_backlog import Backlog
-from phylon.mlflow_client import default_uri
 from phylon.mlflow_extras import Extras, Winner
 from phylon.mlflow_record import RunRecord, run_ids
 from phylon.mlflow_runs import RunsLostError, StudyRuns
 
-__all__ = ["Tracker", "Winner", "default_uri", "run_ids"]
+__all__ = ["Tracker", "Winner", "run_ids"]
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +35,12 @@ class Tracker:
     threads that import the same large packages get in each other's way.
 
     Args:
-        study: The study's folder.
+        study: Where the study lives.
         uri: Where MLflow is.
         winner: Returns the best network of the finished study and an example of its input.
     """
 
-    def __init__(self, study: Path, uri: str, *, winner: Winner | None = None) -> None:
+    def __init__(self, study: Location, uri: str, *, winner: Winner | None = None) -> None:
         self._study = study
         self._uri = uri
         self._extras = Extras(winner)

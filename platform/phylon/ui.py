@@ -13,18 +13,18 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 import click
-from pyarrow import fs
 
+from phylon.cluster.location import Location
 from phylon.errors import ConfigurationError, StudyError
 from phylon.events import Created
 from phylon.journal import JournalReader
-from phylon.mlflow_client import DATABASE, artifact_location, default_uri
+from phylon.mlflow_client import DATABASE, NO_TRACKING, artifact_location, default_uri
 from phylon.mlflow_record import STUDY, latest_record
 from phylon.signals import calling_on_signal
+from phylon.study import JOURNAL
 
 HOST = "127.0.0.1"
 FIRST_PORT = 5000
@@ -45,20 +45,20 @@ class _Place:
     page: str = "/#/experiments"
 
 
-def serve_ui(folder: Path, port: int | None = None) -> None:
+def serve_ui(location: Location, port: int | None = None) -> None:
     """Show the runs of a study, or of all studies in a storage folder, until interrupted.
 
     If they are on a server, print its address and return.
 
     Args:
-        folder: A study's folder, or a storage folder.
+        location: Where a study lives, or a storage folder.
         port: Where to serve on this machine; None for the first that is free from 5000 on.
 
     Raises:
         ConfigurationError: There is nothing to show, or the port is taken.
         StudyError: MLflow did not start.
     """
-    place = _find(folder)
+    place = _find(location)
     if place.uri.startswith(("http://", "https://", "databricks")):
         click.echo(f"{place.uri.rstrip('/')}{place.page}")
         return
@@ -88,30 +88,32 @@ def _wait_until_up(process: subprocess.Popen[bytes], port: int, stop: threading.
     return process.poll() is None
 
 
-def _find(folder: Path) -> _Place:
+def _find(location: Location) -> _Place:
     """Return where the runs of a folder are.
 
     Raises:
         ConfigurationError: There is neither a study nor a database, or the study is not tracked.
     """
-    reader = JournalReader(fs.LocalFileSystem(), str(folder.absolute() / "journal"))
+    journal = location / JOURNAL
+    reader = JournalReader(journal.filesystem, journal.path)
     created = next(reader.read(), None)
     if isinstance(created, Created):
-        return _study_place(folder.absolute(), created.config["tracking"]["uri"])
-    if (folder / DATABASE).exists():
-        return _Place(default_uri(folder))
+        return _study_place(location, created.config["tracking"]["uri"])
+    if location.local and (location.local / DATABASE).exists():
+        return _Place(default_uri(location.local))
     raise ConfigurationError(
-        f"{folder} holds neither a study nor the runs of any ({DATABASE}); name a study's folder, "
-        f"or the storage folder around it"
+        f"{location} holds neither a study nor the runs of any ({DATABASE}); name a study's "
+        f"folder, or the storage folder around it"
     )
 
 
-def _study_place(folder: Path, configured: str | None) -> _Place:
-    record = latest_record(folder)
-    uri = record.uri or configured or default_uri(folder.parent)
-    if uri == "none":
+def _study_place(location: Location, configured: str | None) -> _Place:
+    record = latest_record(location)
+    local = location.parent.local
+    uri = record.uri or configured or (default_uri(local) if local else NO_TRACKING)
+    if uri == NO_TRACKING:
         raise ConfigurationError(
-            f"{folder} is not tracked (`tracking.uri: none`); to have its runs in MLflow: "
+            f"{location} is not tracked (`tracking.uri: none`); to have its runs in MLflow: "
             f"`phylon run STUDY.yaml --resume --set tracking.uri=null`"
         )
     if not record.experiment:

@@ -117,9 +117,10 @@ class Host:
     def processes(self) -> dict[int, str]:
         """Return the host's processes, by their ids outside of it, with their names."""
         found = {}
+        own = Path(f"/proc/{self.pid}/ns/pid").readlink()
         for path in Path("/proc").glob("[0-9]*"):
             try:
-                if os.readlink(path / "ns/pid") == os.readlink(f"/proc/{self.pid}/ns/pid"):
+                if (path / "ns/pid").readlink() == own:
                     found[int(path.name)] = (path / "comm").read_text().strip()
             except OSError:
                 continue  # It has just ended.

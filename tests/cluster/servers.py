@@ -8,7 +8,7 @@ RAY_PORT = 6379
 JOBS_PORT = 8265
 MLFLOW_PORT = 5599
 S3_PORT = 5000
-S3_ENV = {
+_S3_KEYS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -28,7 +28,7 @@ def start_ray(
 ) -> None:
     """Start a head and nodes that join it, each with so many logical CPUs and GPUs.
 
-    Only with its dashboard does it take jobs, at port 8265. What is started later on these hosts
+    Only with its dashboard does it take jobs. What is started later on these hosts
     finds the cluster by itself.
     """
     options = [f"--port={RAY_PORT}", f"--include-dashboard={dashboard}"]
@@ -44,6 +44,11 @@ def join_ray(head: Host, *nodes: Host, cpus: float = 1, gpus: int = 0) -> None:
         node.env["RAY_ADDRESS"] = f"{head.ip}:{RAY_PORT}"
 
 
+def jobs_address(head: Host) -> str:
+    """Return where a head with its dashboard takes jobs."""
+    return f"http://{head.ip}:{JOBS_PORT}"
+
+
 def serve_mlflow(host: Host) -> str:
     """Start an MLflow server and return its address; its store is `mlflow.db` in `host.own`."""
     host.popen(
@@ -55,8 +60,10 @@ def serve_mlflow(host: Host) -> str:
     return f"http://{host.ip}:{MLFLOW_PORT}"
 
 
-def serve_s3(host: Host) -> str:
-    """Start an object store with one bucket, and return its URI; `S3_ENV` opens it."""
+def serve_s3(host: Host, *clients: Host) -> str:
+    """Start an object store and return the URI of a place in it, which its clients may use."""
+    for client in [host, *clients]:
+        client.env.update(_S3_KEYS)
     host.popen("moto_server", "-H", "0.0.0.0", "-p", str(S3_PORT), log="s3.log")
     wait_until(lambda: host.listens(S3_PORT), f"moto does not start: {host.own}/s3.log")
     endpoint = f"http://{host.ip}:{S3_PORT}"
@@ -65,7 +72,9 @@ def serve_s3(host: Host) -> str:
     return f"s3://bucket/studies?endpoint_override={endpoint}&region=us-east-1"
 
 
-def _start_nodes(hosts: tuple[Host, ...] | list[Host], *options: str, cpus: float, gpus: int) -> None:
+def _start_nodes(
+    hosts: tuple[Host, ...] | list[Host], *options: str, cpus: float, gpus: int
+) -> None:
     size = [f"--num-cpus={cpus}", f"--num-gpus={gpus}"]
     size.append(f"--object-store-memory={_OBJECT_STORE_BYTES}")
     starting = []

@@ -1,7 +1,7 @@
 """The network between hosts: a bridge in the hub, and a cable to each host.
 
-Run as a program of its own, for its namespaces: ``wires.py lay HUB NETWORK HOST...`` with process ids, or
-``wires.py up|down HUB NUMBER``.
+Run as a program of its own, because it enters their namespaces, which are named by process ids:
+``wires.py lay HUB NETWORK HOST...``, or ``wires.py up|down HUB NUMBER``.
 """
 
 from __future__ import annotations

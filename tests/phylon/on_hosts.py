@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mlflow import MlflowClient
 from pyarrow import fs
@@ -16,6 +16,7 @@ from phylon.events import Completed, Event, Failed, Lost, Reported
 from phylon.journal import JournalReader
 from tests.cluster.hosts import Host, wait_until
 
+E = TypeVar("E", bound=Event)
 TASK = Path(__file__).with_name("steps.py")
 NAME = "steps"
 
@@ -48,14 +49,15 @@ class Journal:
         self._events.extend(self._reader.read())
         return self._events
 
-    def completed(self) -> list[Completed]:
-        return [event for event in self.events() if isinstance(event, Completed)]
+    def of(self, kind: type[E]) -> list[E]:
+        """Return all events of one kind."""
+        return [event for event in self.events() if isinstance(event, kind)]
 
     def wait_for(self, completed: int, driver: subprocess.Popen[bytes], log: Path) -> None:
         """Wait until so many candidates are completed by a driver that is alive."""
         words = f"{completed} candidates are not completed by the driver"
         wait_until(
-            lambda: len(self.completed()) >= completed or driver.poll() is not None,
+            lambda: len(self.of(Completed)) >= completed or driver.poll() is not None,
             f"{words}, which says: {tail(log)}",
         )
         assert driver.poll() is None, f"the driver ended with {driver.poll()}: {tail(log)}"
@@ -65,9 +67,6 @@ class Journal:
         ends = [event for event in self.events() if isinstance(event, Completed | Failed)]
         assert not [event for event in ends if isinstance(event, Failed)]
         assert Counter(e.candidate_id for e in ends) == dict.fromkeys(range(candidates), 1)
-
-    def losses(self) -> list[Lost]:
-        return [event for event in self.events() if isinstance(event, Lost)]
 
     def restart_of(self, lost: Lost) -> float:
         """Return when a lost candidate was at work again: a step before its next new report."""
@@ -81,7 +80,7 @@ class Journal:
 
     def hosts(self) -> set[str]:
         """Return the names of the hosts on which something was completed."""
-        return {event.node.partition("/")[0] for event in self.completed()}
+        return {event.node.partition("/")[0] for event in self.of(Completed)}
 
 
 def tail(log: Path, lines: int = 60) -> str:

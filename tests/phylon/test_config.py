@@ -12,8 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phylon.config import StudyConfig, legal_gpus
+from phylon.config import StudyConfig
 from phylon.config_file import load_config
+from phylon.config_resources import legal_gpus
 from phylon.search.objective import Objective
 
 MINIMAL = """\
@@ -44,7 +45,7 @@ def load(tmp_path: Path) -> Loader:
 
 def test_a_minimal_file_has_sensible_defaults(load: Loader) -> None:
     config = load(MINIMAL)
-    assert config.folder == Path("studies/tiny")
+    assert config.location.local == Path("studies/tiny").absolute()
     assert config.strategy.name == "surrogate"
     assert config.objectives == (Objective("val_accuracy", "maximize"),)
     assert config.final is None

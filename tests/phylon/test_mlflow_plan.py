@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phylon import events
+from phylon.cluster.location import Location
 from phylon.mlflow_plan import MAX_KEY, Plan, Projection, legal_key
 from phylon.mlflow_record import STUDY, RunRecord, run_ids
 from phylon.search.architecture import Architecture
@@ -76,28 +77,28 @@ def test_every_name_becomes_one_that_mlflow_takes(name: str) -> None:
 
 
 def test_record_survives_a_torn_end_and_is_dropped_when_damaged(tmp_path: Path) -> None:
-    record = RunRecord.of(tmp_path, "sqlite:///a.db")
+    record = RunRecord.of(Location(tmp_path), "sqlite:///a.db")
     record.note_run(STUDY, "parent")
     record.note_run(0, "first")
     record.note_sent(7)
     record.close()
-    assert run_ids(tmp_path) == {0: "first"}
+    assert run_ids(Location(tmp_path)) == {0: "first"}
     (file,) = (tmp_path / "tracking").iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole + whole[:20])
-    assert RunRecord.of(tmp_path, "sqlite:///a.db").sent == 7
+    assert RunRecord.of(Location(tmp_path), "sqlite:///a.db").sent == 7
     file.write_bytes(whole.replace(b"first", b"worst"))
-    damaged = RunRecord.of(tmp_path, "sqlite:///a.db")
+    damaged = RunRecord.of(Location(tmp_path), "sqlite:///a.db")
     assert (damaged.sent, damaged.runs) == (0, {})
     damaged.note_sent(1)
     damaged.close()
-    assert RunRecord.of(tmp_path, "sqlite:///a.db").sent == 1
+    assert RunRecord.of(Location(tmp_path), "sqlite:///a.db").sent == 1
 
 
 def test_each_place_has_a_record_of_its_own_and_the_latest_counts(tmp_path: Path) -> None:
     for number, uri in enumerate(["sqlite:///a.db", "http://b"]):
-        record = RunRecord.of(tmp_path, uri)
+        record = RunRecord.of(Location(tmp_path), uri)
         record.note_run(number, uri)
         record.close()
-    assert run_ids(tmp_path) == {1: "http://b"}
-    assert run_ids(tmp_path / "never tracked") == {}
+    assert run_ids(Location(tmp_path)) == {1: "http://b"}
+    assert run_ids(Location(tmp_path / "never tracked")) == {}

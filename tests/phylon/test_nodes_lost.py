@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phylon.events import Lost
+from phylon.events import Completed, Lost
 from tests.cluster.hosts import lan, wait_until
 from tests.cluster.servers import join_ray, serve_mlflow, start_ray
 from tests.phylon.on_hosts import Journal, check_mlflow, tail, write_project
@@ -42,8 +42,8 @@ def test_a_vanished_host_costs_no_candidate_and_a_new_one_is_used(tmp_path: Path
         joined = time.time()
         assert driver.wait(timeout=200) == 0, tail(log)
         journal.check_whole(candidates)
-        tell_restarts(journal, "host killed", killed, journal.losses())
-        begun = [each.time - each.seconds for each in journal.completed() if each.node[0] == "c"]
+        tell_restarts(journal, "host killed", killed, journal.of(Lost))
+        begun = [each.time - each.seconds for each in journal.of(Completed) if each.node[0] == "c"]
         assert begun, f"the host that joined was not used: {tail(log)}"
         print(f"host joined: used after {min(begun) - joined:.1f} s")
         assert min(begun) < joined + JOINS_WITHIN_S
@@ -63,12 +63,12 @@ def test_a_killed_and_a_cut_node_cost_no_candidate(tmp_path: Path) -> None:
         wait_until(lambda: journal.hosts() == {"a", "b", "c"}, f"not all hosts work: {tail(log)}")
         killed = time.time()
         b.kill_process("raylet")
-        wait_until(journal.losses, f"nobody notices the death of a raylet: {tail(log)}")
-        journal.wait_for(len(journal.completed()) + 6, driver, log)
-        killed_ones, cut = journal.losses(), time.time()
+        wait_until(lambda: journal.of(Lost), f"nobody notices the death of a raylet: {tail(log)}")
+        journal.wait_for(len(journal.of(Completed)) + 6, driver, log)
+        killed_ones, cut = journal.of(Lost), time.time()
         net.cut(c)
         assert driver.wait(timeout=600) == 0, tail(log)
         journal.check_whole(candidates)
         check_mlflow(net.hub, candidates)
         tell_restarts(journal, "raylet killed", killed, killed_ones)
-        tell_restarts(journal, "link cut", cut, journal.losses()[len(killed_ones) :])
+        tell_restarts(journal, "link cut", cut, journal.of(Lost)[len(killed_ones) :])

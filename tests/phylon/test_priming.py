@@ -201,12 +201,12 @@ def test_scores_survive_an_interruption(new_study: NewStudy) -> None:
     said = list[str]()
 
     def scoring() -> Scoring:
-        return Scoring(config.folder, config, SPACE, lambda: False, lambda: said.append(""))
+        return Scoring(config.location, config, SPACE, lambda: False, lambda: said.append(""))
 
     first, second = Scorer(breaks_at=4), Scorer(breaks_at=99)
     with pytest.raises(KeyboardInterrupt):
-        scoring().best(3, SerialExecutor(config.folder), first)
-    best = scoring().best(3, SerialExecutor(config.folder), second)
+        scoring().best(3, SerialExecutor(config.location.local), first)
+    best = scoring().best(3, SerialExecutor(config.location.local), second)
     assert first.scored + second.scored == list(range(10))
     assert len(said) == 10
     values = [architecture["x"] for architecture in best]

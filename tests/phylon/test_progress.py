@@ -3,13 +3,13 @@
 import errno
 import io
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from phylon import events, picture
+from phylon.cluster.location import Location
 from phylon.config import StudyConfig
 from phylon.leaderboard import overview
 from phylon.progress import Progress, clock, shorten
@@ -126,7 +126,7 @@ def test_progress_is_silent_when_its_output_is_gone(
 
 def overview_text(history: list[events.Event], status: str) -> str:
     target = console(terminal=False)
-    target.print(overview(StudyState([CREATED, OPENED, *history]), Path("studies/s"), status))
+    target.print(overview(StudyState([CREATED, OPENED, *history]), Location("studies/s"), status))
     return target.file.getvalue()
 
 

@@ -11,7 +11,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from phylon import events
-from phylon.tracker import Tracker, default_uri, run_ids
+from phylon.cluster.location import Location
+from phylon.mlflow_client import default_uri
+from phylon.tracker import Tracker, run_ids
 
 Story = Any  # see conftest.py
 
@@ -40,7 +42,7 @@ def story(
 
 def track(story: Story, uri: str) -> None:
     """Let a tracker bring MLflow in step."""
-    tracker = Tracker(story.study, uri)
+    tracker = Tracker(Location(story.study), uri)
     tracker.start()
     assert tracker.close(60) == 0
 
@@ -71,7 +73,9 @@ def statuses(story: Story, client: MlflowClient) -> list[str]:
 def assert_complete(story: Story, count: int, client: MlflowClient) -> None:
     study, children = runs_of(story, client)
     assert sorted(children) == list(range(count))
-    assert run_ids(story.study) == {number: run.info.run_id for number, run in children.items()}
+    assert run_ids(Location(story.study)) == {
+        number: run.info.run_id for number, run in children.items()
+    }
     for number, run in children.items():
         assert run.info.status == "FINISHED"
         assert run.data.tags["phylon.state"] == "completed"
@@ -138,7 +142,7 @@ def test_interrupted_study_leaves_no_run_running_and_goes_on_with_the_same(
     story.propose(1)
     track(story, uri)
     assert statuses(story, client) == ["RUNNING", "FINISHED", "RUNNING"]
-    before = run_ids(story.study)
+    before = run_ids(Location(story.study))
     story.tell(events.Interrupted, reason="SIGINT")
     track(story, uri)
     assert statuses(story, client) == ["KILLED", "FINISHED", "KILLED"]
@@ -150,19 +154,19 @@ def test_interrupted_study_leaves_no_run_running_and_goes_on_with_the_same(
     story.finish()
     track(story, uri)
     assert_complete(story, 2, client)
-    assert run_ids(story.study) == before
+    assert run_ids(Location(story.study)) == before
 
 
 def test_tracker_follows_a_study_while_it_runs(
     story: Story, uri: str, client: MlflowClient
 ) -> None:
-    tracker = Tracker(story.study, uri)
+    tracker = Tracker(Location(story.study), uri)
     tracker.start()
     story.create()
     story.run(0)
     tracker.wake()
     deadline = time.monotonic() + 60
-    while not (run_ids(story.study) and tracker.status == "in step"):
+    while not (run_ids(Location(story.study)) and tracker.status == "in step"):
         assert time.monotonic() < deadline, tracker.status
         time.sleep(0.05)
     story.run(1)
@@ -212,7 +216,7 @@ def test_run_that_was_made_twice_is_deleted_at_the_end(
     tags = run.data.tags | {"phylon.state": "pending"}
     client.create_run(run.info.experiment_id, tags=tags)
     story.finish()
-    tracker = Tracker(story.study, uri, winner=lambda: None)
+    tracker = Tracker(Location(story.study), uri, winner=lambda: None)
     tracker.start()
     assert tracker.close(60) == 0
     assert_complete(story, 1, client)
@@ -243,7 +247,7 @@ def test_best_network_is_logged_once_and_loads_back(
     for _ in range(2):
         story.open()
         story.finish()
-        tracker = Tracker(story.study, uri, winner=lambda: (network, example))
+        tracker = Tracker(Location(story.study), uri, winner=lambda: (network, example))
         tracker.start()
         assert tracker.close(60) == 0
     study, _ = runs_of(story, client)

@@ -8,7 +8,9 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from phylon.tracker import default_uri, run_ids
+from phylon.cluster.location import Location
+from phylon.mlflow_client import default_uri
+from phylon.tracker import run_ids
 
 Story = Any  # see conftest.py
 
@@ -20,6 +22,7 @@ from pathlib import Path
 import mlflow.store.tracking.sqlalchemy_store
 from sqlalchemy.orm import configure_mappers
 from phylon import mlflow_backlog
+from phylon.cluster.location import Location
 from phylon.tracker import Tracker
 
 uri, kills, *studies = sys.argv[1:]
@@ -29,7 +32,7 @@ configure_mappers()
 def track(study):
     child = os.fork()
     if child == 0:
-        tracker = Tracker(Path(study), uri)
+        tracker = Tracker(Location(study), uri)
         tracker.start()
         os._exit(int(tracker.close(100) != 0))
     return child
@@ -62,6 +65,7 @@ import itertools, os, signal, sys
 from pathlib import Path
 import mlflow.pytorch, numpy, torch
 from mlflow import MlflowClient
+from phylon.cluster.location import Location
 from phylon.tracker import Tracker
 
 uri, *studies = sys.argv[1:]
@@ -89,12 +93,12 @@ def track(study, last):
         count = itertools.count(1)
         for name in CALLS:
             setattr(MlflowClient, name, dying(getattr(MlflowClient, name), count, last))
-        tracker = Tracker(Path(study), uri, winner=winner)
+        tracker = Tracker(Location(study), uri, winner=winner)
         tracker.start()
         os._exit(int(tracker.close(100) != 0))
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-warm_up = Tracker(Path(studies[0]), uri.replace("mlflow.db", "warm-up.db"), winner=winner)
+warm_up = Tracker(Location(studies[0]), uri.replace("mlflow.db", "warm-up.db"), winner=winner)
 warm_up.start()
 assert warm_up.close(100) == 0
 ends = []
@@ -113,7 +117,7 @@ def assert_complete(story: Story, count: int, client: MlflowClient) -> str:
     (parent,) = [run for run in runs if run.data.tags["phylon.kind"] == "study"]
     assert len(runs) == count + 1
     assert {run.info.status for run in runs} == {"FINISHED"}
-    ids = run_ids(story.study)
+    ids = run_ids(Location(story.study))
     assert sorted(ids) == list(range(count))
     for number, run_id in ids.items():
         run = client.get_run(run_id)

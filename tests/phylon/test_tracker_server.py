@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from phylon.cluster.location import Location
 from phylon.mlflow_record import RunRecord
 from phylon.tracker import Tracker
 
@@ -39,7 +40,7 @@ def test_unreachable_server_is_warned_of_once_and_does_not_hold_up_the_end(
 ) -> None:
     monkeypatch.setattr("phylon.tracker.MAX_BACKOFF_S", 0.1)
     story.create()
-    tracker = Tracker(story.study, "http://127.0.0.1:9")
+    tracker = Tracker(Location(story.study), "http://127.0.0.1:9")
     tracker.start()
     wait_until(lambda: "Connection refused" in tracker.status, "the tracker does not notice")
     story.run(0)
@@ -55,7 +56,7 @@ def test_unreachable_server_is_warned_of_once_and_does_not_hold_up_the_end(
 def test_server_that_never_answers_is_given_up_in_time(story: Story) -> None:
     story.create()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        tracker = Tracker(story.study, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        tracker = Tracker(Location(story.study), f"http://127.0.0.1:{silent.getsockname()[1]}")
         tracker.start()
         time.sleep(0.5)
         began = time.monotonic()
@@ -119,13 +120,15 @@ def test_server_that_is_away_at_first_and_dies_in_the_middle_ends_up_with_everyt
 ) -> None:
     monkeypatch.setattr("phylon.tracker.MAX_BACKOFF_S", 0.5)
     story.create()
-    tracker = Tracker(story.study, server.uri)
+    tracker = Tracker(Location(story.study), server.uri)
     tracker.start()
     server.start()
     story.run(0, 1)
     wait_until(server.is_up, "the server does not start")
     first = story.events
-    wait_until(lambda: RunRecord.of(story.study, server.uri).sent == first, "nothing arrives")
+    wait_until(
+        lambda: RunRecord.of(Location(story.study), server.uri).sent == first, "nothing arrives"
+    )
     story.run(*range(2, 30))
     tracker.wake()
     time.sleep(0.5)  # It is in the middle of them.

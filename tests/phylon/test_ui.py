@@ -11,9 +11,11 @@ import pytest
 from pyarrow import fs
 
 from phylon import events
+from phylon.cluster.location import Location
 from phylon.errors import ConfigurationError
 from phylon.journal import JournalWriter
-from phylon.tracker import Tracker, default_uri
+from phylon.mlflow_client import default_uri
+from phylon.tracker import Tracker
 from phylon.ui import serve_ui
 
 
@@ -28,12 +30,12 @@ def make_study(folder: Path, uri: str | None = None) -> Path:
 
 def test_ui_serves_the_study_until_it_is_told_to_stop(tmp_path: Path) -> None:
     study = make_study(tmp_path / "digits")
-    tracker = Tracker(study, default_uri(tmp_path))
+    tracker = Tracker(Location(study), default_uri(tmp_path))
     tracker.start()
     assert tracker.close(60) == 0
     script = (
-        "import sys; from pathlib import Path; from phylon.ui import serve_ui;"
-        "serve_ui(Path(sys.argv[1]))"
+        "import sys; from phylon.cluster.location import Location; from phylon.ui import serve_ui;"
+        "serve_ui(Location(sys.argv[1]))"
     )
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", script, str(study)], stdout=subprocess.PIPE, text=True
@@ -57,7 +59,7 @@ def test_ui_serves_the_study_until_it_is_told_to_stop(tmp_path: Path) -> None:
 def test_study_on_a_server_has_its_address_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    serve_ui(make_study(tmp_path / "digits", "http://mlflow.example.org:5000/"))
+    serve_ui(Location(make_study(tmp_path / "digits", "http://mlflow.example.org:5000/")))
     assert capsys.readouterr().out == "http://mlflow.example.org:5000/#/experiments\n"
 
 
@@ -66,11 +68,11 @@ def test_taken_port_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"port {port} is taken"):
-            serve_ui(study, port)
+            serve_ui(Location(study), port)
 
 
 @pytest.mark.parametrize("uri", ["none", ""])
 def test_folder_without_runs_is_refused(tmp_path: Path, uri: str) -> None:
     folder = make_study(tmp_path / "digits", uri) if uri else tmp_path
     with pytest.raises(ConfigurationError, match=r"is not tracked.*--resume|neither a study"):
-        serve_ui(folder)
+        serve_ui(Location(folder))

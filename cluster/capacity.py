@@ -1,0 +1,169 @@
+"""How much of a cluster is left for a study: nodes as they come and go, and what its workers hold.
+
+Symbols: a bundle is what Ray calls CPU, GPU and memory (bytes), each with its amount.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import ray
+
+from phylon.cluster.executor import Share
+from phylon.search.errors import ConfigurationError
+
+Bundle = Mapping[str, float]
+
+GIB = 2**30
+_DUST = 1e-6  # what sums of ten-thousandths may be wrong by
+
+
+@lru_cache(maxsize=1024)
+def ray_bundle(share: Share) -> Bundle:
+    """Return a share as Ray calls it, cut to Ray's steps of 1/10,000.
+
+    Ray itself would round 1/7 up, and only six of seven candidates would fit.
+    """
+    cpus, gpus = (math.floor(it * 1e4 + _DUST) / 1e4 for it in (share.cpus, share.gpus))
+    memory = {"memory": float(share.memory)} if share.memory else {}
+    return {"CPU": cpus, "GPU": gpus, **memory}
+
+
+def living_nodes() -> dict[str, Bundle]:
+    """Return what each living node of the connected cluster has in all, by node id."""
+    every = ray.nodes()  # type: ignore[no-untyped-call]
+    return {node["NodeID"]: node["Resources"] for node in every if node["Alive"]}
+
+
+def count_slots(nodes: Mapping[str, Bundle], share: Share) -> int:
+    """Return how many candidates with that share the nodes could run at once."""
+    needs = {name: need for name, need in ray_bundle(share).items() if need}
+    return sum(
+        min(int(node.get(name, 0.0) / need + _DUST) for name, need in needs.items())
+        for node in nodes.values()
+    )
+
+
+def check_share(nodes: Mapping[str, Bundle], share: Share) -> None:
+    """Refuse a share that no node can ever offer.
+
+    Raises:
+        ConfigurationError: That is so; it tells what the largest node has.
+    """
+    if count_slots(nodes, share):
+        return
+    bundle = ray_bundle(share)
+    largest = max(nodes.values(), key=lambda node: _offer(node, bundle), default={})
+    keys = {"CPU": "cpus", "GPU": "gpus", "memory": "memory"}
+    short = [keys[name] for name, need in bundle.items() if need > largest.get(name, 0.0) + _DUST]
+    raise ConfigurationError(
+        f"resources.{', resources.'.join(short)}: a candidate asks for "
+        f"{describe(bundle, bundle)}, but the largest node has {describe(largest, bundle)}; ask "
+        f"for less"
+    )
+
+
+def describe(node: Bundle, asked: Bundle) -> str:
+    """Return the amounts of what is asked for, such as ``4 cpus, 0 gpus and 2.5 GiB``."""
+    words = [f"{node.get('CPU', 0.0):g} cpus", f"{node.get('GPU', 0.0):g} gpus"]
+    if "memory" in asked:
+        words.append(f"{node.get('memory', 0.0) / GIB:.3g} GiB")
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _offer(node: Bundle, bundle: Bundle) -> tuple[float, float]:
+    """Rank nodes by how many of the wishes they can grant, then by how much of the scarcest."""
+    parts = [node.get(name, 0.0) / need for name, need in bundle.items() if need]
+    return sum(part >= 1 for part in parts), min(parts)
+
+
+@dataclass
+class _Booking:
+    share: Share
+    node: str | None
+    is_there: bool = False
+
+
+class Room:
+    """What the workers of a study hold of each node, and what is left.
+
+    A worker is booked on the first node with room, and later on that which Ray chose. What others
+    hold is not known: Ray lets a worker wait until they are gone.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: Mapping[str, Bundle] = {}
+        self._free: dict[str, dict[str, float]] = {}
+        self._bookings: dict[str, _Booking] = {}
+        self._full: set[Share] = set()
+
+    def update(self, nodes: Mapping[str, Bundle]) -> None:
+        """Take note of the nodes that there are now."""
+        self.nodes = nodes
+        self._free = {name: dict(node) for name, node in nodes.items()}
+        self._full.clear()
+        for booking in self._bookings.values():
+            if booking.is_there:
+                self._add(booking, -1)
+        for booking in self._bookings.values():
+            if not booking.is_there:
+                booking.node = self._find(booking.share) or self._nearest(booking.share)
+                self._add(booking, -1)
+
+    def fits(self, share: Share) -> bool:
+        """Whether there is room for one more."""
+        if share not in self._full and self._find(share) is None:
+            self._full.add(share)
+        return share not in self._full
+
+    def book(self, worker: str, share: Share) -> None:
+        """Book a worker; without room, on the node where it has to wait for the fewest others."""
+        self._bookings[worker] = booking = _Booking(share, self._find(share))
+        booking.node = booking.node or self._nearest(share)
+        self._add(booking, -1)
+
+    def locate(self, worker: str, node: str) -> None:
+        """Take note of where a worker is."""
+        booking = self._bookings[worker]
+        self._add(booking, 1)
+        booking.node, booking.is_there = node, True
+        self._add(booking, -1)
+
+    def release(self, worker: str) -> None:
+        """Take note that a worker is gone."""
+        self._add(self._bookings.pop(worker), 1)
+
+    def is_overbooked(self, worker: str) -> bool:
+        """Whether a worker's node is also promised to another one, which waits for its room."""
+        booking = self._bookings[worker]
+        free = self._free.get(booking.node or "", {})
+        needs = ray_bundle(booking.share)
+        return any(need and free.get(name, 0.0) < -_DUST for name, need in needs.items())
+
+    def _add(self, booking: _Booking, sign: int) -> None:
+        free = self._free.get(booking.node or "")
+        if free is not None:
+            for name, need in ray_bundle(booking.share).items():
+                free[name] = free.get(name, 0.0) + sign * need
+        if sign > 0:
+            self._full.clear()
+
+    def _find(self, share: Share) -> str | None:
+        needs = [(name, need) for name, need in ray_bundle(share).items() if need]
+        for node, free in self._free.items():
+            if all(need <= free.get(name, 0.0) + _DUST for name, need in needs):
+                return node
+        return None
+
+    def _nearest(self, share: Share) -> str | None:
+        """Return the node that lacks the least, of those that could hold the share alone."""
+        needs = {name: need for name, need in ray_bundle(share).items() if need}
+        lacks = {
+            node: max((need - self._free[node][name]) / total[name] for name, need in needs.items())
+            for node, total in self.nodes.items()
+            if all(need <= total.get(name, 0.0) + _DUST for name, need in needs.items())
+        }
+        return min(lacks, key=lacks.__getitem__, default=None)

@@ -1,0 +1,116 @@
+"""Several studies on one cluster: how many candidates each of them may run."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ray.experimental import internal_kv
+
+from phylon.cluster.capacity import Bundle
+
+NAMESPACE = b"phylon"
+PREFIX = b"study/"
+SILENT_S = 20.0
+"""A study that has not written for so long is taken for dead; it writes every few seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a study would like to have.
+
+    Attributes:
+        bundle: What one candidate holds, as Ray calls it.
+        slots: How many candidates it would run if it were alone.
+    """
+
+    bundle: Bundle
+    slots: int
+
+
+def fair_slots(cluster: Bundle, demands: Mapping[str, Demand]) -> dict[str, int]:
+    """Share out a cluster among studies: max-min fair over each one's dominant share.
+
+    Slots go, one at a time, to the study that has the least of the resource that it has most of;
+    of equals, to the first by name. "Dominant Resource Fairness", Ghodsi et al., NSDI 2011.
+
+    Args:
+        cluster: What all nodes have together.
+        demands: What each study would like to have.
+
+    Returns:
+        How many candidates each may run; never more than it asks for.
+    """
+    left = dict(cluster)
+    slots = dict.fromkeys(demands, 0)
+    heap = [(0.0, name) for name, demand in demands.items() if demand.slots]
+    heapq.heapify(heap)
+    while heap:
+        _, name = heapq.heappop(heap)
+        needs = {key: need for key, need in demands[name].bundle.items() if need}
+        if any(need > left.get(key, 0.0) + 1e-6 for key, need in needs.items()):
+            continue
+        for key, need in needs.items():
+            left[key] -= need
+        slots[name] += 1
+        if slots[name] < demands[name].slots:
+            dominant = max(need / cluster[key] for key, need in needs.items())
+            heapq.heappush(heap, (dominant * slots[name], name))
+    return slots
+
+
+class Neighbours:
+    """Where the studies of a cluster tell each other what they would like to have.
+
+    Each keeps an entry in the key-value store that Ray's head has for itself, and counts in it. No
+    clocks are compared: an entry that no longer counts is that of a dead driver, and is removed.
+    """
+
+    def __init__(self) -> None:
+        self.name = uuid.uuid4().hex
+        self._count = 0
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def exchange(self, demand: Demand) -> dict[str, Demand]:
+        """Say what this study would like to have; return what the living others have said."""
+        self._count += 1
+        entry = {"count": self._count, "bundle": dict(demand.bundle), "slots": demand.slots}
+        internal_kv._internal_kv_put(_key(self.name), json.dumps(entry), namespace=NAMESPACE)
+        others = {}
+        now = time.monotonic()
+        for name, entry in self._read().items():
+            count = cast("int", entry["count"])
+            if self._seen.get(name, (-1, now))[0] != count:
+                self._seen[name] = count, now
+            if now - self._seen[name][1] < SILENT_S:
+                others[name] = Demand(cast("Bundle", entry["bundle"]), cast("int", entry["slots"]))
+            else:
+                self._remove(name)
+        return others
+
+    def leave(self) -> None:
+        """Say that this study is over."""
+        self._remove(self.name)
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        entries = {}
+        for key in internal_kv._internal_kv_list(PREFIX, namespace=NAMESPACE):
+            name = key.removeprefix(PREFIX).decode()
+            value = internal_kv._internal_kv_get(key, namespace=NAMESPACE)
+            if value and name != self.name:
+                entries[name] = json.loads(value)
+        self._seen = {name: seen for name, seen in self._seen.items() if name in entries}
+        return entries
+
+    def _remove(self, name: str) -> None:
+        self._seen.pop(name, None)
+        internal_kv._internal_kv_del(_key(name), namespace=NAMESPACE)
+
+
+def _key(name: str) -> bytes:
+    return PREFIX + name.encode()

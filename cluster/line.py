@@ -1,0 +1,79 @@
+"""Candidates that were proposed and wait for a worker of their size."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+
+from phylon.cluster.executor import Driven, Share, Shares
+from phylon.search.candidate import Candidate
+
+BATCH_SECONDS = 0.02
+MAX_BATCH = 8
+"""Evaluations of milliseconds go to a worker a few at a time: a result costs Tune about 5 ms."""
+
+
+class Line:
+    """Lets the study propose, and keeps what no worker is there for yet.
+
+    Args:
+        study: Proposes candidates.
+        shares: Says how large a worker each one needs.
+    """
+
+    def __init__(self, study: Driven, shares: Shares) -> None:
+        self.is_dry = False
+        self.requested: Counter[Share] = Counter()
+        """Workers that were asked for and are not there yet."""
+        self._study = study
+        self._shares = shares
+        self._waiting: defaultdict[Share, deque[Candidate]] = defaultdict(deque)
+        self._seconds: deque[float] = deque(maxlen=9)
+
+    def ask(self) -> Share | None:
+        """Let the study propose one more; return what it needs, None if there is none by now."""
+        candidate = self._study.propose()
+        self.is_dry = candidate is None
+        if candidate is None:
+            return None
+        share = self._shares.of(candidate)
+        self._waiting[share].append(candidate)
+        return share
+
+    def uncovered(self) -> Share | None:
+        """Return a share that candidates wait for and too few workers were asked for."""
+        return next((share for share in self._waiting if self._lacks(share)), None)
+
+    def take(self, share: Share, most_others: int) -> list[Candidate]:
+        """Return candidates for an idle worker; the study may propose some for it.
+
+        Args:
+            share: What the worker holds.
+            most_others: How many candidates that need other workers may be proposed before the
+                search for one that needs this worker is given up.
+        """
+        waiting = self._waiting[share]
+        batch = self._batch
+        while len(waiting) < batch and self._others(share) < most_others:
+            if self.ask() is None:
+                break
+        taken = [waiting.popleft() for _ in range(min(batch, len(waiting)))]
+        if not waiting:
+            del self._waiting[share]
+        return taken
+
+    def learn(self, seconds: float) -> None:
+        """Take note of how long an evaluation took."""
+        self._seconds.append(seconds)
+
+    def _lacks(self, share: Share) -> int:
+        return max(len(self._waiting[share]) - self.requested[share], 0)
+
+    def _others(self, share: Share) -> int:
+        return sum(self._lacks(other) for other in self._waiting if other != share)
+
+    @property
+    def _batch(self) -> int:
+        if not self._seconds:
+            return 1
+        slowest = max(*self._seconds, BATCH_SECONDS / MAX_BATCH)
+        return max(int(BATCH_SECONDS / slowest), 1)

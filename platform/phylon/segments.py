@@ -1,0 +1,120 @@
+"""The files or objects that a journal consists of: how they are named, listed and fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pyarrow import fs
+
+from phylon.cluster.location import Location
+
+SUFFIX = ".jsonl"
+_AT_ONCE = 8  # objects fetched at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Some events of a journal.
+
+    Attributes:
+        name: Its path in the journal's folder.
+        first: Index of its first event.
+        last: Index of its last event if the name tells it: of one that many were joined into.
+        stretch: Of an object that is still to be joined: index of the first event to be joined.
+        size: Bytes.
+    """
+
+    name: str
+    first: int
+    last: int | None = None
+    stretch: int | None = None
+    size: int = 0
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """Its place in the order of reading.
+
+        Of those that begin with the same event the one with the most events comes first, and of
+        single objects the one of the latest driver.
+        """
+        return self.first, -1 if self.last is None else -self.last - 2, -(self.stretch or 0)
+
+
+def growing(first: int) -> str:
+    """Return the name of a segment that events are appended to."""
+    return f"{first:012d}{SUFFIX}"
+
+
+def single(stretch: int, first: int) -> str:
+    """Return the name of an object with one group of events, to be joined with its stretch."""
+    return f"{stretch:012d}/{first:012d}{SUFFIX}"
+
+
+def joined(first: int, last: int) -> str:
+    """Return the name of the object that a stretch was joined into."""
+    return f"{first:012d}-{last:012d}{SUFFIX}"
+
+
+def segments(filesystem: fs.FileSystem, folder: str) -> list[Segment]:
+    """Return all segments of a journal, in the order of reading.
+
+    Raises:
+        OSError: The storage cannot be read.
+    """
+    selector = fs.FileSelector(folder, allow_not_found=True, recursive=True)
+    found = filesystem.get_file_info(selector)
+    names = {
+        info.path.removeprefix(folder).lstrip("/"): info.size or 0
+        for info in found
+        if info.is_file and info.base_name.endswith(SUFFIX)
+    }
+    return sorted((_parse(name, size) for name, size in names.items()), key=lambda it: it.rank)
+
+
+def _parse(name: str, size: int) -> Segment:
+    stretch, _, base = name.rpartition("/")
+    first, _, last = base.removesuffix(SUFFIX).partition("-")
+    return Segment(
+        name,
+        int(first),
+        int(last) if last else None,
+        int(stretch) if stretch else None,
+        size,
+    )
+
+
+def fetch(
+    filesystem: fs.FileSystem, folder: str, wanted: Sequence[Segment]
+) -> Iterator[tuple[Segment, bytes]]:
+    """Yield objects with their content, a few fetched at a time.
+
+    Raises:
+        OSError: One cannot be read; `FileNotFoundError` if it was joined meanwhile.
+    """
+
+    def content(segment: Segment) -> bytes:
+        with filesystem.open_input_file(f"{folder}/{segment.name}") as file:
+            return bytes(file.read())
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for begin in range(0, len(wanted), _AT_ONCE):
+            batch = wanted[begin : begin + _AT_ONCE]
+            yield from zip(batch, pool.map(content, batch), strict=True)
+
+
+def count_events(journal: Location) -> int:
+    """Return how many events a journal holds, from the name and the length of its last segment.
+
+    Raises:
+        OSError: The storage cannot be read.
+    """
+    found = segments(journal.filesystem, journal.path)
+    if not found:
+        return 0
+    reached = max((segment.last + 1 for segment in found if segment.last is not None), default=0)
+    last = found[-1]
+    if last.first < reached:
+        return reached
+    return last.first + (journal / last.name).read().count(b"\n")

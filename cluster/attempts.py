@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from phylon.cluster.executor import Share
+from phylon.cluster.memory import Cap
 from phylon.search.candidate import Candidate, Measurement
-from phylon.search.errors import EvaluationError, GivenBack
+from phylon.search.errors import EvaluationError, GivenBack, is_out_of_memory
 from phylon.search.evaluation import Context, Evaluator
 
 _GATHER_SECONDS = 0.02
@@ -38,9 +40,7 @@ News = list[tuple[int, Message]]
 """Messages with the id of the candidate that each is about."""
 
 
-def evaluate(
-    evaluator: Evaluator, candidate: Candidate, context: Context, share: Share
-) -> Ended:
+def evaluate(evaluator: Evaluator, candidate: Candidate, context: Context, share: Share) -> Ended:
     """Evaluate a candidate within its share of memory; an exception is its result, not ours.
 
     Raises:
@@ -59,7 +59,7 @@ def evaluate(
         error = str(raised) if isinstance(raised, EvaluationError) else _named(raised)
     seconds = time.perf_counter() - begin
     if is_short or cap.is_planned:
-        tidy()
+        cap.tidy()
     return Ended(seconds, error, is_short, cap.peak)
 
 
@@ -74,8 +74,7 @@ class Attempts:
         evaluator: What measures them.
         candidates: What is measured, one after another; at least one.
         folder: The study's folder.
-        threads: CPU threads each may use.
-        device: ``cpu`` or ``cuda``.
+        share: What each holds meanwhile.
         leaving: Tells whether to stop soon: the next candidates are not begun.
     """
 
@@ -85,15 +84,13 @@ class Attempts:
         candidates: Sequence[Candidate],
         folder: Path,
         *,
-        threads: int,
-        device: str,
+        share: Share,
         leaving: Callable[[], bool],
     ) -> None:
         self._evaluator = evaluator
         self._open = len(candidates)
         self._folder = folder
-        self._threads = threads
-        self._device = device
+        self._share = share
         self._leaving = leaving
         self._given_up = False
         self._news: queue.SimpleQueue[tuple[int, Message] | None] = queue.SimpleQueue()
@@ -135,7 +132,7 @@ class Attempts:
             if self._leaving():
                 return self.give_up()
             try:
-                ended = evaluate(self._evaluator, candidate, self._lend(candidate))
+                ended = evaluate(self._evaluator, candidate, self._lend(candidate), self._share)
             except GivenBack:
                 return self.give_up()
             self._news.put((candidate.id, ended))
@@ -147,8 +144,8 @@ class Attempts:
         return Context(
             candidate_folder(self._folder, candidate.id),
             report,
-            self._threads,
-            self._device,
+            max(1, int(self._share.cpus)),
+            "cuda" if self._share.gpus else "cpu",
             self._leaving,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -31,9 +31,18 @@ class Share:
         memory = {"memory": float(self.memory)} if self.memory else {}
         return {"cpus": self.cpus, "gpus": self.gpus, **memory}
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, float]) -> Share:
+        """Undo `to_json`."""
+        return cls(data["cpus"], data["gpus"], int(data.get("memory", 0)))
+
 
 class Shares(Protocol):
     """Decides what each candidate holds."""
+
+    @property
+    def least(self) -> Share:
+        """What a candidate holds at least: a cluster without room for it is of no use."""
 
     def of(self, candidate: Candidate) -> Share:
         """Return the share of a candidate that is about to run; asked again for each attempt."""
@@ -113,6 +122,10 @@ class Executor(Protocol):
     @property
     def slots(self) -> int:
         """How many candidates run at the same time."""
+
+    @property
+    def words(self) -> str:
+        """What there is to say about the machines, for the progress line; mostly nothing."""
 
     def run(self, study: Driven, evaluator: Evaluator) -> None:
         """Evaluate what `study` proposes until it is finished or stopping."""

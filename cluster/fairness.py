@@ -6,18 +6,22 @@ import heapq
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from ray.experimental import internal_kv
 
-from phylon.cluster.capacity import Bundle
+from phylon.cluster.capacity import Bundle, Room, living_nodes
 
 NAMESPACE = b"phylon"
 PREFIX = b"study/"
 SILENT_S = 20.0
 """A study that has not written for so long is taken for dead; it writes every few seconds."""
+UNLIMITED = 2**31
+MEMORY_OF_WISHES = 5
+"""A study that had nothing to run for a moment only is not cut down for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,56 @@ class Neighbours:
     def _remove(self, name: str) -> None:
         self._seen.pop(name, None)
         internal_kv._internal_kv_del(_key(name), namespace=NAMESPACE)
+
+
+class Quota:
+    """How many workers a study may have at the moment.
+
+    Args:
+        slots: At most so many, however large the cluster is; None for no limit.
+    """
+
+    def __init__(self, slots: int | None) -> None:
+        self.room = Room()
+        self.words = ""
+        self._most = slots or UNLIMITED
+        self._wishes: deque[int] = deque(maxlen=MEMORY_OF_WISHES)
+        self._neighbours = Neighbours()
+
+    def refresh(self, bundle: Bundle, wanted: int) -> int:
+        """Look at the cluster; return how many workers the study may have.
+
+        Args:
+            bundle: What a worker holds, as Ray calls it.
+            wanted: How many the study has use for.
+        """
+        nodes = living_nodes()
+        self.room.update(nodes)
+        self._wishes.append(min(wanted, self._most))
+        demand = Demand(bundle, max(self._wishes))
+        others = self._neighbours.exchange(demand)
+        slots = self._most
+        if others:
+            name = self._neighbours.name
+            slots = max(fair_slots(_sum(nodes.values()), {name: demand, **others})[name], 1)
+        self.words = self._describe(nodes, len(others), slots)
+        return slots
+
+    def leave(self) -> None:
+        """Tell the others that the study is over."""
+        self._neighbours.leave()
+
+    def _describe(self, nodes: Mapping[str, Bundle], others: int, slots: int) -> str:
+        if not any(node.get("CPU") for node in nodes.values()):
+            return "waiting for a node: none has a CPU"
+        return f"shares the cluster with {others} more, {slots} slots for this" if others else ""
+
+
+def _sum(nodes: Iterable[Bundle]) -> Bundle:
+    total: Counter[str] = Counter()
+    for node in nodes:
+        total.update(node)  # type: ignore[arg-type]  # amounts are fractions here
+    return total
 
 
 def _key(name: str) -> bytes:

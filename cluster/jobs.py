@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
-from urllib.parse import urlsplit
 
+from phylon.cluster.job_client import check_answers, connect, explained
 from phylon.search.errors import ConfigurationError, StudyError
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobDetails, JobSubmissionClient
+    from ray.job_submission import JobDetails
 
 STOP_WAIT_S = 60
-_CONNECT_S = 10.0
 _POLL_S = 0.5
+_SILENCE_S = 60.0
 _STOP = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S)}
-_OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _STUDY = "phylon.study"
 _ALIVE = ("PENDING", "RUNNING")
 
@@ -74,9 +70,7 @@ class JobServer:
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
-        _check_answers(self.address)
-        with self._explained(), _this_address_only():
-            self._client = _connect(self.address)
+        self._client = connect(self.address)
 
     def submit(
         self, study: str, entrypoint: str, *, wheel: Path, folder: Path, env: Mapping[str, str]
@@ -97,8 +91,8 @@ class JobServer:
         if submitted and submitted[-1].alive:
             raise self._runs_already(submitted[-1])
         number = submitted[-1].number + 1 if submitted else 1
-        with self._explained():
-            try:
+        try:
+            with explained(self.address):
                 self._client.submit_job(
                     entrypoint=entrypoint,
                     submission_id=f"{study}-{number}",
@@ -109,15 +103,15 @@ class JobServer:
                         "env_vars": {**_STOP, **env},
                     },
                 )
-            except RuntimeError as error:
-                if "already exists" not in str(error):
-                    raise
-                raise self._runs_already(self.find(f"{study}-{number}")) from error
+        except StudyError as error:
+            if "already exists" not in str(error):
+                raise
+            raise self._runs_already(self.find(f"{study}-{number}")) from error
         return self.find(f"{study}-{number}")
 
     def jobs(self) -> list[Job]:
         """Return all studies' submissions, the oldest first."""
-        with self._explained():
+        with explained(self.address):
             every = [_job(details) for details in self._client.list_jobs()]
         return sorted((job for job in every if job), key=lambda job: job.begun)
 
@@ -139,30 +133,28 @@ class JobServer:
 
     def logs(self, job: Job) -> str:
         """Return all that a job's driver printed so far."""
-        with self._explained():
+        with explained(self.address):
             return str(self._client.get_job_logs(job.id))
 
     def follow(self, job: Job, write: Callable[[str], object]) -> Job:
-        """Hand on what a job's driver prints until it ends, and return how it did."""
-        import aiohttp
+        """Hand on what a job's driver prints until it ends, and return how it did.
 
+        Raises:
+            StudyError: The cluster is gone.
+        """
         written = 0
-
-        async def tail() -> None:
-            nonlocal written
-            position = 0
-            async for text in self._client.tail_job_logs(job.id):
-                new = text[max(written - position, 0) :]
-                position += len(text)
-                if new:
-                    write(new)
-                    written = position
-
         while True:
-            with suppress(RuntimeError, aiohttp.ClientError):  # cut, as proxies do when it is idle
-                asyncio.run(tail())
-            job = self.find(job.id)
-            if not job.alive:
+            had_ended = not job.alive
+            written, is_whole = asyncio.run(self._tail(job, write, written))
+            try:
+                check_answers(self.address)
+                job = self.find(job.id)
+            except ConfigurationError as error:
+                raise StudyError(
+                    f"{job.id} cannot be followed any longer: {error}. If its cluster is gone, "
+                    f"`phylon submit` the study to a new one, and it goes on"
+                ) from error
+            if not job.alive and (is_whole or had_ended):
                 return job
             time.sleep(_POLL_S)
 
@@ -172,7 +164,7 @@ class JobServer:
         Raises:
             StudyError: It did not end.
         """
-        with self._explained():
+        with explained(self.address):
             self._client.stop_job(job.id)
         deadline = time.monotonic() + 2 * STOP_WAIT_S
         while (job := self.find(job.id)).alive:
@@ -184,21 +176,30 @@ class JobServer:
             time.sleep(_POLL_S)
         return job
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what goes wrong on the way to the server into errors of ours."""
-        from ray.exceptions import AuthenticationError
+    async def _tail(
+        self, job: Job, write: Callable[[str], object], written: int
+    ) -> tuple[int, bool]:
+        """Hand on a log, but for its first characters, until it ends or the line is cut.
 
-        try:
-            yield
-        except AuthenticationError as error:
-            raise _wrong_token(self.address, str(error)) from error
-        except OSError as error:
-            raise ConfigurationError(
-                f"{self.address} does not answer as Ray's job server does: {error}"
-            ) from error
-        except RuntimeError as error:
-            raise StudyError(f"{self.address}: {error}") from error
+        Proxies cut lines that are idle; one to a host that is gone only stays silent.
+
+        Returns:
+            How many characters are written now, and whether these are all.
+        """
+        import aiohttp
+
+        position, texts = 0, self._client.tail_job_logs(job.id)
+        with suppress(RuntimeError, TimeoutError, aiohttp.ClientError):
+            while True:
+                async with asyncio.timeout(_SILENCE_S):
+                    text = await anext(texts, "")
+                if not text:
+                    return written, True
+                if new := text[max(written - position, 0) :]:
+                    write(new)
+                position += len(text)
+                written = max(written, position)
+        return written, False
 
     def _of(self, study: str) -> list[Job]:
         return [job for job in self.jobs() if job.study == study]
@@ -225,63 +226,4 @@ def _job(details: JobDetails) -> Job | None:
         exit_code=details.driver_exit_code,
         begun=(details.start_time or 0) / 1000,
         ended=details.end_time / 1000 if details.end_time else None,
-    )
-
-
-def _check_answers(address: str) -> None:
-    """Check that somebody listens there; Ray's client would wait for minutes.
-
-    Raises:
-        ConfigurationError: Nobody does, or it is no web address.
-    """
-    example = "name the dashboard of the head node, as in http://HEAD:8265"
-    try:
-        parts = urlsplit(address)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except (KeyError, ValueError):
-        raise ConfigurationError(f"--address {address} is no web address; {example}") from None
-    try:
-        socket.create_connection((parts.hostname or "", port), _CONNECT_S).close()
-    except OSError as error:
-        raise ConfigurationError(
-            f"--address {address} does not answer ({error}): start the cluster, with its dashboard "
-            f"open to this machine (`ray start --head --dashboard-host=0.0.0.0`), or {example}"
-        ) from error
-
-
-@contextmanager
-def _this_address_only() -> Iterator[None]:
-    """Hide the variables that Ray prefers to the address it is given."""
-    hidden = {name: os.environ.pop(name) for name in _OVERRIDES if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
-
-
-def _connect(address: str) -> JobSubmissionClient:
-    try:
-        import aiohttp  # noqa: F401 - without it Ray's client is there, but cannot be used
-        from ray.job_submission import JobSubmissionClient
-    except ImportError as error:
-        raise ConfigurationError(
-            f"Ray's client for jobs is not installed here ({error}); `pip install 'ray[default]'`"
-        ) from error
-    for handler in logging.getLogger("ray").handlers:
-        handler.setLevel(logging.ERROR)  # not each upload, closed connection or larger file
-    return JobSubmissionClient(address)
-
-
-def _wrong_token(address: str, answer: str) -> ConfigurationError:
-    mode = os.environ.get("RAY_AUTH_MODE", "not set")
-    where = "~/.ray/auth_token (or RAY_AUTH_TOKEN, or a file named by RAY_AUTH_TOKEN_PATH)"
-    if mode != "token":
-        problem = f"RAY_AUTH_MODE is {mode} here: `export RAY_AUTH_MODE=token`, with the token in"
-    elif "Forbidden" in answer:
-        problem = "the one that is here is wrong: correct it in"
-    else:
-        problem = "there is none here: put it into"
-    return ConfigurationError(
-        f"{address} wants the cluster's token, and {problem} {where}; `ray get-auth-token` shows "
-        f"it on the head node"
     )

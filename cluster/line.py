@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
+from collections.abc import Mapping
 
 from phylon.cluster.executor import Driven, Share, Shares
 from phylon.search.candidate import Candidate
@@ -18,14 +19,14 @@ class Line:
     Args:
         study: Proposes candidates.
         shares: Says how large a worker each one needs.
+        requested: How many workers of each size were asked for and have not come yet.
     """
 
-    def __init__(self, study: Driven, shares: Shares) -> None:
+    def __init__(self, study: Driven, shares: Shares, requested: Mapping[Share, int]) -> None:
         self.is_dry = False
-        self.requested: Counter[Share] = Counter()
-        """Workers that were asked for and are not there yet."""
         self._study = study
         self._shares = shares
+        self._requested = requested
         self._waiting: defaultdict[Share, deque[Candidate]] = defaultdict(deque)
         self._seconds: deque[float] = deque(maxlen=9)
 
@@ -39,9 +40,13 @@ class Line:
         self._waiting[share].append(candidate)
         return share
 
-    def uncovered(self) -> Share | None:
-        """Return a share that candidates wait for and too few workers were asked for."""
-        return next((share for share in self._waiting if self._lacks(share)), None)
+    def uncovered(self) -> list[Share]:
+        """Return the sizes that candidates wait for and too few workers were asked for."""
+        return [share for share in self._waiting if self._lacks(share)]
+
+    def lacking(self) -> int:
+        """Return how many candidates wait for a worker that nobody asked for yet."""
+        return sum(map(self._lacks, self._waiting))
 
     def take(self, share: Share, most_others: int) -> list[Candidate]:
         """Return candidates for an idle worker; the study may propose some for it.
@@ -53,7 +58,7 @@ class Line:
         """
         waiting = self._waiting[share]
         batch = self._batch
-        while len(waiting) < batch and self._others(share) < most_others:
+        while len(waiting) < batch and self.lacking() - self._lacks(share) < most_others:
             if self.ask() is None:
                 break
         taken = [waiting.popleft() for _ in range(min(batch, len(waiting)))]
@@ -66,10 +71,7 @@ class Line:
         self._seconds.append(seconds)
 
     def _lacks(self, share: Share) -> int:
-        return max(len(self._waiting[share]) - self.requested[share], 0)
-
-    def _others(self, share: Share) -> int:
-        return sum(self._lacks(other) for other in self._waiting if other != share)
+        return max(len(self._waiting[share]) - self._requested.get(share, 0), 0)
 
     @property
     def _batch(self) -> int:

@@ -26,7 +26,7 @@ _S3 = {
     "request_timeout": 6.0,
     "retry_strategy": fs.AwsStandardS3RetryStrategy(max_attempts=2),  # see `patiently`
 }
-_GCS_RETRY_S = "10"
+_GCS_RETRY_S = "5"
 _CURES = (
     ("NO_SUCH_BUCKET", "this bucket does not exist: make it, or name another one"),
     (
@@ -172,11 +172,8 @@ class Location:
         with self.filesystem.open_input_file(self.path) as file:
             return bytes(file.read())
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Replace a file's content: others see all of it, or nothing of it.
-
-        Args:
-            data: The content; anything that holds bytes will do.
 
         Raises:
             OSError: It cannot be written.

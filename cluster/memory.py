@@ -66,18 +66,17 @@ class Cap:
         """Whether there is anything to keep to."""
         return self._gpu is not None or self._host is not None
 
-
-def tidy() -> None:
-    """Give back the memory of what is used no more, so that the next candidate finds it free."""
-    gc.collect()
-    if not gc.get_freeze_count():
-        gc.freeze()  # From now on libraries are not searched for garbage: 0.2 s become 5 ms.
-    torch = sys.modules.get("torch")
-    if torch and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
-    if trim:
-        trim(0)
+    def tidy(self) -> None:
+        """Give back what is used no more; to be called when no traceback holds the evaluation."""
+        gc.collect()
+        if self.is_planned and not gc.get_freeze_count():
+            gc.freeze()  # From now on libraries are not searched for garbage: 0.2 s become 5 ms.
+        torch = sys.modules.get("torch")
+        if torch and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+        if trim:
+            trim(0)
 
 
 @final

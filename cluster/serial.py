@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from phylon.cluster.attempts import candidate_folder, evaluate
 from phylon.cluster.executor import Driven, Share, Usage
+from phylon.cluster.location import Location
+from phylon.cluster.mirror import Mirror
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.evaluation import Context, Evaluator
 
@@ -23,16 +24,18 @@ class SerialExecutor:
     """One slot, in-process. A stop is noticed between two candidates and between two measurements.
 
     Args:
-        folder: The study's folder.
+        location: Where the study is kept.
     """
 
     slots = 1
+    words = ""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, location: Location) -> None:
+        self._mirror = Mirror(location)
 
     def run(self, study: Driven, evaluator: Evaluator) -> None:
         """Evaluate what `study` proposes until it is finished or stopping."""
+        evaluator = self._mirror.around(evaluator)
         try:
             while not study.stopping and (candidate := study.propose()):
                 study.flush()
@@ -47,7 +50,7 @@ class SerialExecutor:
         return function()
 
     def _evaluate(self, study: Driven, evaluator: Evaluator, candidate: Candidate) -> None:
-        folder = candidate_folder(self._folder, candidate.id)
+        folder = candidate_folder(self._mirror.folder, candidate.id)
 
         def report(measurement: Measurement) -> None:
             try:
@@ -58,7 +61,7 @@ class SerialExecutor:
             if study.stopping:
                 raise _Abandoned
 
-        ended = evaluate(evaluator, candidate, Context(folder, report))
+        ended = evaluate(evaluator, candidate, Context(folder, report), Share())
         usage = Usage(ended.seconds, Share(), socket.gethostname())
         if ended.error is None:
             study.complete(candidate.id, usage)

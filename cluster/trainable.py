@@ -15,6 +15,7 @@ from ray.tune.result import DONE
 from phylon.cluster.attempts import Attempts
 from phylon.cluster.executor import Share
 from phylon.cluster.location import Location
+from phylon.cluster.mirror import Mirror
 from phylon.search.candidate import Candidate
 from phylon.search.evaluation import Evaluator
 
@@ -46,9 +47,9 @@ class CandidateTrainable(tune.Trainable):
         self._share: Share = config[SHARE]
         if not self._share.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        self._evaluator = evaluator
+        self._mirror = Mirror(location)
+        self._evaluator = self._mirror.around(evaluator)
         self._mailbox: Any = mailbox
-        self._location = location
         self._attempts: Attempts | None = None
         self._leaves = False
         self._is_known = False
@@ -70,13 +71,11 @@ class CandidateTrainable(tune.Trainable):
         return {NEWS: (news, *self._node), DONE: not news}
 
     def _begin(self, candidates: list[Candidate]) -> Attempts:
-        assert self._location.local is not None
         return Attempts(
             self._evaluator,
             candidates,
-            self._location.local,
-            threads=max(1, int(self._share.cpus)),
-            device="cuda" if self._share.gpus else "cpu",
+            self._mirror.folder,
+            share=self._share,
             leaving=lambda: self._leaves,
         )
 

@@ -1,68 +1,85 @@
-"""Runs candidates as Ray Tune trials."""
+"""Runs candidates on Ray, by trials of Ray Tune that serve many of them each."""
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import tempfile
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import ray
 from ray import tune
 
-from phylon.cluster.bridge import Bridge, Listener, StopWith, Suggester
-from phylon.cluster.connect import count_slots, ray_bundle
-from phylon.cluster.executor import Driven, Share
+from phylon.cluster.bridge import Bridge
+from phylon.cluster.capacity import check_share, count_slots, living_nodes, ray_bundle
+from phylon.cluster.executor import Driven, Shares
+from phylon.cluster.fairness import UNLIMITED, Quota
+from phylon.cluster.hooks import Listener, StopWith, Suggester
+from phylon.cluster.location import Location
 from phylon.cluster.mailbox import start_mailbox
-from phylon.cluster.trainable import CandidateTrainable
+from phylon.cluster.trainable import SHARE, CandidateTrainable
 from phylon.search.evaluation import Evaluator
 
 T = TypeVar("T")
-
-SCRATCH = "tune"
 
 _TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the journal is the log
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the study decides how it is stopped
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the journal is the snapshot
+    "TUNE_MAX_PENDING_TRIALS_PG": str(UNLIMITED),  # the bridge knows how many have room
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 
 
 class TuneExecutor:
-    """Candidates as Tune trials on the connected Ray cluster, each with its share of it.
+    """Candidates on the connected Ray cluster, each with its share of it.
+
+    The cluster may grow and shrink meanwhile, and others may use it too.
 
     Args:
-        folder: The study's folder, on storage that every node sees.
-        resources: ``cpus`` and ``gpus`` of one candidate; fractions allowed.
+        location: Where the study lives; every node must see it.
+        shares: What each candidate holds.
+        slots: At most so many candidates at once; None for as many as the cluster has room for.
 
     Raises:
-        ConfigurationError: The cluster cannot run a single candidate.
+        ConfigurationError: No node can ever run a single candidate.
     """
 
-    def __init__(self, folder: Path, resources: Mapping[str, float]) -> None:
-        self._folder = folder
-        self._resources = dict(resources)
-        self._bundle = ray_bundle(resources)
-        self.slots = count_slots(self._bundle)
+    def __init__(self, location: Location, shares: Shares, *, slots: int | None = None) -> None:
+        self._location = location
+        self._shares = shares
+        self._quota = Quota(slots)
+        self._most = slots or UNLIMITED
+        check_share(living_nodes(), shares.least)
+
+    @property
+    def slots(self) -> int:
+        """How many candidates could run at the same time now, were this study alone."""
+        return min(count_slots(living_nodes(), self._shares.least), self._most)
+
+    @property
+    def words(self) -> str:
+        """What there is to say about the cluster, for the progress line."""
+        return self._quota.words
 
     def run(self, study: Driven, evaluator: Evaluator) -> None:
         """Evaluate what `study` proposes until it is finished or stopping.
 
         Raises:
             Exception: Whatever the study raised while it took a result, e.g. a full storage.
+            ClusterError: No worker can be started.
         """
         os.environ.update(_TUNE_SETTINGS)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the study says what failed
         mailbox = start_mailbox()
-        bridge = Bridge(study, mailbox, Share(self._resources["cpus"], self._resources["gpus"]))
+        bridge = Bridge(study, mailbox, self._shares, self._quota)
         try:
-            self._tuner(bridge, mailbox, evaluator).fit()
+            with tempfile.TemporaryDirectory(prefix="phylon-") as scratch:
+                self._tuner(bridge, mailbox, evaluator, scratch).fit()
         finally:
+            self._quota.leave()
             ray.kill(mailbox)
-            shutil.rmtree(self._folder / SCRATCH, ignore_errors=True)
         if bridge.error:
             raise bridge.error
 
@@ -72,33 +89,32 @@ class TuneExecutor:
         def task() -> T:
             return function()
 
+        bundle = ray_bundle(self._shares.least)
         remote = ray.remote(task).options(
-            num_cpus=self._bundle["CPU"], num_gpus=self._bundle["GPU"], max_retries=2
+            num_cpus=bundle["CPU"], num_gpus=bundle["GPU"], max_retries=2
         )
         result: T = ray.get(remote.remote())
         return result
 
     def _tuner(
-        self, bridge: Bridge, mailbox: ray.actor.ActorHandle[Any], evaluator: Evaluator
+        self,
+        bridge: Bridge,
+        mailbox: ray.actor.ActorHandle[Any],
+        evaluator: Evaluator,
+        scratch: str,
     ) -> tune.Tuner:
         trainable = tune.with_parameters(
-            CandidateTrainable,
-            evaluator=evaluator,
-            mailbox=mailbox,
-            folder=str(self._folder),
-            resources=self._resources,
+            CandidateTrainable, evaluator=evaluator, mailbox=mailbox, location=self._location
         )
         return tune.Tuner(
-            tune.with_resources(trainable, self._bundle),
+            tune.with_resources(trainable, _resources),
             tune_config=tune.TuneConfig(
                 search_alg=Suggester(bridge),
                 num_samples=-1,
-                max_concurrent_trials=self.slots,
-                reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=tune.RunConfig(
-                storage_path=str(self._folder / SCRATCH),
+                storage_path=scratch,
                 name="trials",
                 callbacks=[Listener(bridge)],
                 stop=StopWith(bridge),
@@ -106,3 +122,8 @@ class TuneExecutor:
                 verbose=0,
             ),
         )
+
+
+def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """Return what a trial's worker holds."""
+    return tune.PlacementGroupFactory([dict(ray_bundle(config[SHARE]))])

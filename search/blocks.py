@@ -66,11 +66,11 @@ class Block(Node[dict[str, Any]]):
             if name not in value:
                 raise SpaceError(f"`{dotted((*path, name))}` is missing; allowed: {node}")
             node.check(value[name], (*path, name))
-        names = dict(self.nodes)
-        for name in value:
-            if name not in names:
-                place = dotted((*path, name))
-                raise SpaceError(f"`{place}` is not in the space; {did_you_mean(name, names)}")
+        if len(value) > len(self.nodes):
+            names = dict(self.nodes)
+            unknown = next(name for name in value if name not in names)
+            place = dotted((*path, unknown))
+            raise SpaceError(f"`{place}` is not in the space; {did_you_mean(unknown, names)}")
 
     def encode(self, value: dict[str, Any]) -> list[float]:
         return [number for name, node in self.nodes for number in node.encode(value[name])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -57,8 +58,13 @@ class Candidate:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Candidate:
         """Undo `to_json`."""
-        fields = {**data, "parents": tuple(data["parents"])}
-        return cls(**{**fields, "architecture": Architecture(data["architecture"])})
+        made = {
+            "architecture": Architecture(data["architecture"]),
+            "parents": tuple(data["parents"]),
+            "operator": sys.intern(data["operator"]),
+            "phase": sys.intern(data["phase"]),
+        }
+        return cls(**{**data, **made})
 
 
 def candidate_seed(study_seed: int, candidate_id: int) -> int:
@@ -81,6 +87,15 @@ class Measurement:
     metrics: dict[str, float]
     seconds: float
     checkpoint: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its fields as plain JSON data."""
+        return {
+            "step": self.step,
+            "metrics": self.metrics,
+            "seconds": self.seconds,
+            "checkpoint": self.checkpoint,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ class Context:
     """What a worker lends to an evaluation.
 
     Attributes:
-        folder: The candidate's own folder on the study's storage, for checkpoints and weights. It
-            may hold those of an earlier, interrupted attempt at the same candidate. The folder of
-            a candidate that this one continues stands beside it, under its id, if it is still kept.
+        folder: The candidate's own folder, for checkpoints and weights. It may hold those of an
+            earlier, interrupted attempt at the same candidate. The folder of a candidate that this
+            one continues stands beside it, under its id, if it is still kept. All that is in it
+            when a measurement names a checkpoint, or at the end, reaches the study's storage.
         report: Takes each measurement as it is made.
         threads: CPU threads that the evaluation may use.
         device: ``cpu`` or ``cuda``.

@@ -41,14 +41,16 @@ class SearchSpace:
 
     Attributes:
         root: The block of all decisions.
+        size: Number of architectures, an int; `math.inf` if one may hold a float without levels.
 
     Raises:
         SpaceError: The definition is empty or ill-formed.
     """
 
-    __slots__ = ("_merges", "root")
+    __slots__ = ("_merges", "root", "size")
 
     root: Block
+    size: float
 
     def __init__(
         self, decisions: Mapping[str, Node[Any]] | None = None, /, **nodes: Node[Any]
@@ -56,6 +58,7 @@ class SearchSpace:
         self.root = Block(**{**(decisions or {}), **nodes})
         if not self.root.nodes:
             raise SpaceError("SearchSpace: there is nothing to decide; give at least one node")
+        self.size = self.root.size
         self._merges = _merges(self.root)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
@@ -96,11 +99,6 @@ class SearchSpace:
     def width(self) -> int:
         """Number of columns of the vector view: one for each decision that can ever be live."""
         return self.root.width
-
-    @property
-    def size(self) -> float:
-        """Number of architectures, an int; `math.inf` if one may hold a float without levels."""
-        return self.root.size
 
     def encode(self, architecture: Architecture) -> NDArray[np.float64]:
         """Return an architecture as a vector of shape ``(width,)``.

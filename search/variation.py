@@ -37,8 +37,8 @@ def mutate(
     Raises:
         SpaceError: The architecture is not in the space, or is all there is in it.
     """
-    space.validate(architecture)
     tree = architecture.nested
+    space.root.check(tree, ())
     sites = list(space.root.sites(tree, ()))
     if not sites:
         raise SpaceError("mutate: the architecture has no decision with an alternative")

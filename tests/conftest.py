@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.cluster.store import ENV, Store, moto
+
 os.environ.update(
     {
         "OMP_NUM_THREADS": "1",
@@ -30,3 +32,18 @@ def no_error_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         records = caplog.get_records(when)
         errors = [r for r in records if r.levelno >= logging.ERROR and r.name.startswith("phylon")]
         assert not errors, [record.getMessage() for record in errors]
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[Store]:
+    """Run an object store for all tests that need one."""
+    os.environ.update(ENV)
+    with moto() as store:
+        yield store
+
+
+@pytest.fixture
+def store(object_store: Store) -> Store:
+    """Return the object store, with a fresh bucket."""
+    object_store.new_bucket()
+    return object_store

@@ -84,12 +84,28 @@ def test_examples_load(path: Path) -> None:
     assert load_config(path).name == path.stem
 
 
+def find_command(words: list[str]) -> tuple[click.Command, list[str]]:
+    """Return the command, in whatever group it is, and what follows it."""
+    command: click.Command = cli
+    while isinstance(command, click.Group) and words:
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def commands(group: click.Group = cli) -> Iterator[click.Command]:
+    for command in group.commands.values():
+        yield command
+        if isinstance(command, click.Group):
+            yield from commands(command)
+
+
 @pytest.mark.parametrize("text", every("sh"))
 def test_commands_exist(text: str) -> None:
     for line in text.replace("\\\n", " ").splitlines():
         match shlex.split(line, comments=True):
-            case ["phylon", name, *arguments]:
-                cli.commands[name].make_context(name, arguments)
+            case ["phylon", *words]:
+                command, arguments = find_command(words)
+                command.make_context(words[0], arguments)
             case ["make", target]:
                 assert f"\n{target}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
             case ["python", script, *_]:
@@ -102,7 +118,8 @@ def test_commands_exist(text: str) -> None:
 def test_what_the_text_names_exists(page: str) -> None:
     prose = re.sub(r"^```.*?^```$", "", TEXTS[page], flags=re.DOTALL | re.MULTILINE)
     for name, rest in re.findall(r"`phylon ([a-z]+)([^`]*)`", prose):
-        options = {o for parameter in cli.commands[name].params for o in parameter.opts}
+        command, _ = find_command([name, *rest.split()])
+        options = {o for parameter in command.params for o in parameter.opts}
         assert set(re.findall(r"--[a-z-]+", rest)) <= options, f"phylon {name}{rest}"
     for script in re.findall(r"`python ([^\s`]+)", prose):
         assert (ROOT / script).is_file(), script
@@ -162,7 +179,7 @@ def test_doctests(name: str) -> None:
 
 
 def test_help_is_there_for_every_option() -> None:
-    for command in cli.commands.values():
+    for command in commands():
         assert command.help
         for parameter in command.params:
             assert not isinstance(parameter, click.Option) or parameter.help, parameter.name

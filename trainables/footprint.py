@@ -67,12 +67,13 @@ class Footprint:
         """
         with isolate_rng(), quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tally = _Tally()
+            tally, is_built = _Tally(), False
             with self._tolerating("build"), torch.device("meta"), tally:
                 network = self._task.build(architecture)
-                self._rehearse(self._task.lightning_module(network, architecture))
-                return tally.most
-            return self._parameters_only(architecture)
+                module = self._task.lightning_module(network, architecture)
+                is_built = True
+                self._rehearse(module)
+            return tally.most if is_built else self._parameters_only(architecture)
 
     def _rehearse(self, module: LightningModule) -> None:
         parameters = [each for each in module.parameters() if each.requires_grad]
@@ -110,10 +111,11 @@ class Footprint:
             module._trainer = None
 
     def _parameters_only(self, architecture: Architecture) -> int:
+        size = 0
         with self._tolerating("build"):
             parameters = self._task.build(architecture).parameters()
-            return sum(it.numel() * it.element_size() for it in parameters) * (2 + ADAM)
-        return 0
+            size = sum(it.numel() * it.element_size() for it in parameters)
+        return size * (2 + ADAM)
 
     @contextmanager
     def _tolerating(self, what: str) -> Iterator[None]:

@@ -42,10 +42,11 @@ class Resources(Section):
     @field_validator("memory", mode="plain")
     @classmethod
     def _legal_memory(cls, value: object) -> float | str | None:
-        if value is None or value == "auto":
-            return value
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and 0 < value < math.inf:
+        if value is None:
+            return None
+        if value == "auto":
+            return "auto"
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
             return float(value)
         raise ValueError(f"is {value!r}; allowed: a number of GiB above 0, auto, or null")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +25,9 @@ class Event:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data from which `from_json` makes an equal event."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {"event": type(self).__name__} | {k: _plain(v) for k, v in fields.items()}
+        kind = type(self)
+        fields = {name: _plain(getattr(self, name)) for name in _field_names(kind)}
+        return {"event": kind.__name__, **fields}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Event:
@@ -49,18 +51,23 @@ class Event:
         return cls(**fields)
 
 
+@functools.cache
+def _field_names(kind: type[Event]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, Candidate):
-        return value.to_json()
-    if isinstance(value, Architecture):
-        return value.nested
-    if isinstance(value, Known):
-        return [value.architecture.nested, list(value.losses)]
-    if isinstance(value, list):
-        return list(map(_plain, value))
-    if isinstance(value, Measurement):
-        return dataclasses.asdict(value)
-    return value
+    make = _PLAIN.get(type(value))
+    return make(value) if make else value
+
+
+_PLAIN: dict[type, Callable[[Any], Any]] = {
+    Candidate: Candidate.to_json,
+    Measurement: Measurement.to_json,
+    Architecture: lambda value: value.nested,
+    Known: lambda value: [value.architecture.nested, list(value.losses)],
+    list: lambda value: list(map(_plain, value)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

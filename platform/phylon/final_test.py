@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from phylon import events
-from phylon.cluster.attempts import candidate_folder
 from phylon.cluster.executor import Executor
+from phylon.cluster.location import Location
+from phylon.cluster.mirror import Mirror
 from phylon.errors import EvaluationError
 from phylon.search.candidate import Candidate
 from phylon.search.evaluation import Context, Tester
@@ -27,14 +28,15 @@ def test_winners(study: Study, state: StudyState, executor: Executor) -> events.
     winners = [record.candidate for record in state.winners()]
     if not winners or not isinstance(evaluator, Tester):
         return None
-    contexts = [_context(study, candidate) for candidate in winners]
+    location, resources = study.location, study.config.resources
+    threads, device = max(1, int(resources.cpus)), "cuda" if resources.gpus else "cpu"
     try:
-        rows = executor.call(lambda: list(map(evaluator.test, winners, contexts)))
+        rows = executor.call(lambda: _test_all(evaluator, winners, location, threads, device))
     except Exception as error:
         reason = str(error).strip().splitlines()[-1]
         raise EvaluationError(
             f"the test of candidate {winners[0].id}, the winner, failed: {reason}; mend the task's "
-            f"test and `phylon resume {study.folder}`: nothing is trained again"
+            f"test and `phylon resume {study.location}`: nothing is trained again"
         ) from error
     if not rows[0]:
         return None
@@ -42,14 +44,16 @@ def test_winners(study: Study, state: StudyState, executor: Executor) -> events.
     return events.Tested(candidate_ids=[winner.id for winner in winners], metrics=metrics)
 
 
-def _context(study: Study, candidate: Candidate) -> Context:
-    resources = study.config.resources
-    return Context(
-        candidate_folder(study.folder, candidate.id),
-        report=_ignore,
-        threads=max(1, int(resources.cpus)),
-        device="cuda" if resources.gpus else "cpu",
-    )
+def _test_all(
+    evaluator: Tester, winners: list[Candidate], location: Location, threads: int, device: str
+) -> list[dict[str, float]]:
+    """Return the test metrics of each winner; runs where a candidate would."""
+    mirror = Mirror(location)
+    rows = []
+    for winner in winners:
+        rows.append(evaluator.test(winner, Context(mirror.fetch(winner), _ignore, threads, device)))
+        mirror.drop(winner)
+    return rows
 
 
 def _ignore(_measurement: object) -> None:

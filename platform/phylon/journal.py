@@ -19,10 +19,11 @@ from typing import Any, Protocol
 
 from pyarrow import fs
 
-from phylon.cluster.patience import never, patiently
+from phylon.cluster.patience import patiently
 from phylon.errors import JournalError
 from phylon.events import Event
 from phylon.segments import Segment, fetch, segments
+from phylon.signals import stop_requested
 from phylon.sinks import GrowingSegment, Objects
 
 _BLOCK = 1 << 20  # bytes read at a time
@@ -182,8 +183,6 @@ class JournalWriter:
         reader: A reader that has read the journal to its end, if there is one; a torn tail that it
             found is cut off and kept beside the segment.
         check: Called before each write; raises if the study is no longer ours to write.
-        should_stop: Whether somebody asks to stop, which ends the patience with a storage that is
-            away, see `patiently`.
 
     Raises:
         JournalError: The storage refused.
@@ -196,11 +195,9 @@ class JournalWriter:
         *,
         reader: JournalReader | None = None,
         check: Callable[[], None] = _nothing,
-        should_stop: Callable[[], bool] = never,
     ) -> None:
         self._folder = folder.rstrip("/")
         self._check = check
-        self._should_stop = should_stop
         self.events = reader.events if reader else 0
         is_local = isinstance(filesystem, fs.LocalFileSystem)
         self._sink: GrowingSegment | Objects = (GrowingSegment if is_local else Objects)(
@@ -233,7 +230,7 @@ class JournalWriter:
             action()
 
         try:
-            patiently(attempt, f"the journal {self._folder}", should_stop=self._should_stop)
+            patiently(attempt, f"the journal {self._folder}", should_stop=stop_requested)
         except OSError as error:
             raise JournalError(
                 f"the journal {self._folder} cannot be written: {error.strerror or error}; make "

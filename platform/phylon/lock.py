@@ -1,24 +1,56 @@
-"""One driver per study: a lock that dies with its holder."""
+"""One driver per study: a lock that dies with its holder, or a lease that runs out."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import socket
 import time
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from phylon.cluster.location import Location
-from phylon.errors import StudyError
+from phylon.holders import describe_holder, held_by_another, now_in_words
+from phylon.lease import StudyLease, is_leased
 
 LOCK = "driver.lock"
 
 
+class Hold(Protocol):
+    """Keeps a study for one driver for as long as it is entered."""
+
+    def __enter__(self) -> Hold:
+        """Take the study.
+
+        Raises:
+            StudyError: A living driver holds it.
+        """
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give it back."""
+
+    def check(self) -> None:
+        """Make sure that it is still ours, before something is written.
+
+        Raises:
+            StudyError: Another driver took it over.
+        """
+
+
+def hold(location: Location) -> Hold:
+    """Return what holds a study for one driver: a lock, or on an object store a lease."""
+    return StudyLease(location) if location.local is None else StudyLock(location.local)
+
+
 class StudyLock:
     """Holds a study's folder for one driver, by a lock the kernel drops when the process ends.
+
+    NFS hands such locks to its server, so they keep out drivers on other hosts, too.
 
     Args:
         folder: The study's folder.
@@ -39,9 +71,9 @@ class StudyLock:
             _lock(handle)
         except BlockingIOError as error:
             os.close(handle)
-            raise held_by_another(Location(self._path.parent)) from error
+            raise held_by_another(Location(self._path.parent), self._path.read_bytes()) from error
         os.ftruncate(handle, 0)
-        os.write(handle, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
+        os.write(handle, describe_holder(now_in_words()))
         self._file = handle
         return self
 
@@ -56,6 +88,9 @@ class StudyLock:
             os.close(self._file)
             self._file = None
 
+    def check(self) -> None:
+        """Do nothing: the kernel takes it from nobody."""
+
 
 def _lock(handle: int) -> None:
     """Try for a second: `is_held` in another process takes the lock for a moment, too."""
@@ -67,26 +102,27 @@ def _lock(handle: int) -> None:
     return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def hold(location: Location) -> AbstractContextManager[object]:
-    """Return what holds a study for one driver for as long as it is entered."""
-    if location.local is None:
-        raise StudyError(f"study {location} cannot be held")
-    return StudyLock(location.local)
+def refuse_if_locked(folder: Path) -> None:
+    """Refuse a folder whose study a living driver runs, before anything else is done.
 
-
-def held_by_another(location: Location) -> StudyError:
-    """Return the error to raise for a study that a living driver holds."""
-    holder = (location / LOCK).read().decode(errors="replace") or "an unknown process"
-    return StudyError(
-        f"study {location} is being run by another driver ({holder}); stop that one or wait for it "
-        f"to end"
-    )
+    Raises:
+        StudyError: One does.
+    """
+    if _is_locked(folder):
+        raise held_by_another(Location(folder), (folder / LOCK).read_bytes())
 
 
 def is_held(location: Location) -> bool:
-    """Return whether a living driver runs the study that lives there."""
-    path = location.local / LOCK if location.local else None
-    if path is None or not path.exists():
+    """Return whether a living driver seems to run the study that lives there, to show it.
+
+    On an object store a driver that was killed seems to live until its lease runs out.
+    """
+    return is_leased(location) if location.local is None else _is_locked(location.local)
+
+
+def _is_locked(folder: Path) -> bool:
+    path = folder / LOCK
+    if not path.exists():
         return False
     handle = os.open(path, os.O_RDONLY)
     try:

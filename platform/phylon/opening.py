@@ -15,6 +15,7 @@ from phylon.cluster.location import Location
 from phylon.environment import versions
 from phylon.journal import JournalReader, JournalWriter
 from phylon.ledger import replay
+from phylon.lock import Hold
 from phylon.order import FreeOrder, Order, StrictOrder
 from phylon.parts import new_strategy
 from phylon.resumption import check_unchanged
@@ -70,8 +71,12 @@ class OpenStudy:
 
 
 @contextmanager
-def open_journal(study: Study) -> Iterator[OpenStudy]:
-    """Replay a study's journal and open it for writing; the study must be held (`phylon.lock`).
+def open_journal(study: Study, held_by: Hold) -> Iterator[OpenStudy]:
+    """Replay a study's journal and open it for writing.
+
+    Args:
+        study: The study.
+        held_by: What keeps other drivers out.
 
     Raises:
         JournalError: It is damaged, or cannot be written.
@@ -88,17 +93,17 @@ def open_journal(study: Study) -> Iterator[OpenStudy]:
         )  # fmt: skip
     early = JournalReader(early_journal.filesystem, early_journal.path)
     held = list(early.read()) if study.config.order == "strict" else []
-    with closing(_writer(journal, reader)) as writer:
+    with closing(_writer(journal, reader, held_by)) as writer:
         if study.config.order == "free":
             yield OpenStudy(study, state, strategy, writer, FreeOrder(), (), len(reader.tail))
             return
-        with closing(_writer(early_journal, early)) as early_writer:
+        with closing(_writer(early_journal, early, held_by)) as early_writer:
             order = StrictOrder(study.config.window, early_writer, state)
             yield OpenStudy(study, state, strategy, writer, order, held, len(reader.tail))
 
 
-def _writer(location: Location, reader: JournalReader) -> JournalWriter:
-    return JournalWriter(location.filesystem, location.path, reader=reader)
+def _writer(location: Location, reader: JournalReader, held_by: Hold) -> JournalWriter:
+    return JournalWriter(location.filesystem, location.path, reader=reader, check=held_by.check)
 
 
 def _same_study(history: Iterable[events.Event], study: Study) -> Iterator[events.Event]:

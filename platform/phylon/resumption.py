@@ -11,44 +11,34 @@ from phylon.driver import EXHAUSTED
 from phylon.errors import ConfigurationError, StudyError
 from phylon.events import Created, Finished
 from phylon.journal import JournalReader
-from phylon.lock import LOCK, held_by_another, is_held
+from phylon.lease import LEASE
+from phylon.lock import LOCK, refuse_if_locked
 from phylon.search.space import SearchSpace
 from phylon.state import StudyState
 from phylon.study import JOURNAL
 
-_BEFORE_THE_FIRST_EVENT = {LOCK, "lease", JOURNAL, "early"}
+_BEFORE_THE_FIRST_EVENT = {LOCK, LEASE, JOURNAL, "early"}
 _MAY_CHANGE = {"name", "budget", "resources", "storage", "tracking"}
 
 
 def check_storage(location: Location) -> None:
-    """Refuse a place that a living driver holds, or that cannot be written.
+    """Refuse a place that cannot be written, or a folder that a living driver holds.
 
     Raises:
         StudyError: Another driver runs the study.
         ConfigurationError: The place, or where it is to be made, is not writable.
     """
     if location.local is None:
-        _check_store(location)
+        location.parent.check()
     else:
         _check_folder(location.local)
-    if is_held(location):
-        raise held_by_another(location)
+        refuse_if_locked(location.local)
 
 
 def _check_folder(folder: Path) -> None:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ConfigurationError(f"storage: {there} is no folder that can be written; name another")
-
-
-def _check_store(location: Location) -> None:
-    try:
-        location.names()
-    except OSError as error:
-        raise ConfigurationError(
-            f"storage: {location} cannot be read: {error}; check the bucket's name, the endpoint "
-            f"and the credentials (for s3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
-        ) from error
 
 
 def check_place(location: Location, *, resume: bool) -> None:

@@ -9,9 +9,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from phylon import events
-from phylon.cluster.attempts import candidate_folder
+from phylon.cluster.census import take_census
 from phylon.cluster.connect import ray_cluster
 from phylon.cluster.executor import Executor
+from phylon.cluster.mirror import Mirror
 from phylon.cluster.serial import SerialExecutor
 from phylon.cluster.tune_executor import TuneExecutor
 from phylon.driver import Driver
@@ -19,9 +20,10 @@ from phylon.errors import ConfigurationError, StudyError
 from phylon.final_test import test_winners
 from phylon.folders import CandidateFolders
 from phylon.ledger import Ledger, Listener
-from phylon.lock import hold
+from phylon.lock import Hold, hold
 from phylon.mlflow_client import tracking_uri
 from phylon.opening import OpenStudy, open_journal
+from phylon.planning import new_shares
 from phylon.priming import Priming
 from phylon.progress import Progress
 from phylon.resumption import check_place, check_storage, has_more_to_do
@@ -50,10 +52,10 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
     with ExitStack() as stack:
         if show_progress and not in_process:
             print(f"Starting Ray for {study.location} ...", file=forgiving(sys.stderr))
-        executor = stack.enter_context(_executor(study, in_process=in_process))
-        stack.enter_context(_held(study))
+        executor = stack.enter_context(_executor(study, state, in_process=in_process))
+        held = stack.enter_context(_held(study))
         check_place(study.location, resume=resume)
-        opened = stack.enter_context(open_journal(study))
+        opened = stack.enter_context(open_journal(study, held))
         opened.begin()
         tracker = stack.enter_context(_tracker(study, opened.state, uri))
         listeners: list[Listener] = [stack.enter_context(_folders(study, opened.state))]
@@ -61,7 +63,11 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
             listeners.append(lambda _: tracker.wake())
         remind: Callable[[], None] = _silent
         if show_progress:
-            progress = _progress(study, opened.state, executor.slots, tracker, priming)
+
+            def notice() -> str:
+                return priming.words or executor.words or _lag(tracker)
+
+            progress = _progress(study, opened.state, executor.slots, notice)
             listeners.append(stack.enter_context(progress))
             remind = progress.remind
         driver = _driver(study, opened, listeners)
@@ -75,7 +81,11 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
 
 def _catch_up(study: Study, uri: str | None) -> StudyState:
     """Send what MLflow still lacks of a finished study."""
-    with _held(study), open_journal(study) as opened, _tracker(study, opened.state, uri):
+    with (
+        _held(study) as held,
+        open_journal(study, held) as opened,
+        _tracker(study, opened.state, uri),
+    ):
         return opened.state
 
 
@@ -104,31 +114,34 @@ def _winner(study: Study, state: StudyState) -> tuple[Any, Any] | None:
     if state.best is None or not isinstance(evaluator, NetworkKeeper):
         return None
     candidate = state.best.candidate
-    return evaluator.network(candidate, candidate_folder(study.folder, candidate.id))
+    mirror = Mirror(study.location)
+    return evaluator.network(candidate, mirror.fetch(candidate))
 
 
 @contextmanager
-def _executor(study: Study, *, in_process: bool) -> Iterator[Executor]:
+def _executor(study: Study, state: StudyState, *, in_process: bool) -> Iterator[Executor]:
     if in_process:
-        yield SerialExecutor(study.folder)
+        yield SerialExecutor(study.location)
         return
     with ray_cluster():
-        yield TuneExecutor(study.folder, study.config.resources.model_dump())
+        resources, nodes = study.config.resources, take_census(study.location)
+        shares = new_shares(resources, nodes, study.parts.evaluator, state.records.values())
+        yield TuneExecutor(study.location, shares, slots=resources.slots)
 
 
 @contextmanager
-def _held(study: Study) -> Iterator[None]:
+def _held(study: Study) -> Iterator[Hold]:
     with ExitStack() as stack:
         try:
             if study.location.local:
                 study.location.local.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(hold(study.location))
+            held = stack.enter_context(hold(study.location))
         except OSError as error:
             raise ConfigurationError(
                 f"storage: {study.location} cannot be made: {error.strerror or error}; name "
                 f"another one"
             ) from error
-        yield
+        yield held
 
 
 def _driver(study: Study, opened: OpenStudy, listeners: list[Listener]) -> Driver:
@@ -137,14 +150,14 @@ def _driver(study: Study, opened: OpenStudy, listeners: list[Listener]) -> Drive
 
 
 def _progress(
-    study: Study, state: StudyState, slots: int, tracker: Tracker | None, priming: Priming
+    study: Study, state: StudyState, slots: int, notice: Callable[[], str]
 ) -> Progress:
     final = study.config.final
     totals: dict[Phase, int] = {
         "search": study.config.budget.candidates,
         "final": final.top * final.seeds if final else 0,
     }
-    return Progress(state, totals, slots, notice=lambda: priming.words or _lag(tracker))
+    return Progress(state, totals, slots, notice=notice)
 
 
 def _silent() -> None:

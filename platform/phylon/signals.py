@@ -8,6 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_received: list[str] = []
+
+
+def stop_requested() -> bool:
+    """Return whether a signal came that is to stop what this process does at the moment."""
+    return bool(_received)
+
 
 @contextmanager
 def calling_on_signal(stop: Callable[[str], None]) -> Iterator[None]:
@@ -22,7 +29,8 @@ def calling_on_signal(stop: Callable[[str], None]) -> Iterator[None]:
     def on_first(number: int, _frame: FrameType | None) -> None:
         for each in numbers:
             signal.signal(each, signal.default_int_handler)
-        stop(signal.Signals(number).name)
+        _received.append(signal.Signals(number).name)
+        stop(_received[-1])
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, on_first) for number in numbers}
@@ -31,3 +39,4 @@ def calling_on_signal(stop: Callable[[str], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _received.clear()

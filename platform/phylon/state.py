@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +82,7 @@ class StudyState:
         self.seconds = 0.0
         self._opened_at = 0.0
         self._seconds_before = 0.0
+        self._resources: dict[tuple[tuple[str, float], ...], dict[str, float]] = {}
         for event in history:
             self.apply(event)
 
@@ -189,7 +191,8 @@ class StudyState:
 
     def _on_completed(self, event: events.Completed) -> None:
         record = self._close(event)
-        record.state, record.metrics = "completed", event.metrics
+        record.state = "completed"
+        record.metrics = {sys.intern(name): value for name, value in event.metrics.items()}
         self.completed += 1
 
     def _on_failed(self, event: events.Failed) -> None:
@@ -200,7 +203,11 @@ class StudyState:
     def _close(self, event: events.Completed | events.Failed) -> Record:
         record = self.pending.pop(event.candidate_id)
         record.ended, record.seconds = event.time, event.seconds
-        record.resources, record.node, record.peak = event.resources, event.node, event.peak
+        record.node, record.peak = sys.intern(event.node), event.peak
+        # There are many candidates, but few different resources and nodes, and names of metrics.
+        record.resources = self._resources.setdefault(
+            tuple(event.resources.items()), event.resources
+        )
         return record
 
     def _on_outgrew(self, event: events.Outgrew) -> None:

@@ -75,8 +75,8 @@ class Study:
         state = read_state(location)
         if state.created is None:
             raise StudyError(
-                f"{location} is no study: it has no journal; `phylon list ROOT` shows the studies of "
-                f"a folder, `phylon run STUDY.yaml` begins one"
+                f"{location} is no study: it has no journal; `phylon list ROOT` shows the studies "
+                f"of a folder, `phylon run STUDY.yaml` begins one"
             )
         fields = {
             **state.created.config,

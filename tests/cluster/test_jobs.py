@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import select
+import socket
+import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,7 +19,10 @@ from phylon.search.errors import ConfigurationError, StudyError
 from phylon.wheel import write_wheel
 from tests.cluster.heads import Head, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:ssl=None is deprecated:DeprecationWarning"),  # in Ray
+]
 SCRIPT = """
 import os, signal, sys, time
 
@@ -103,11 +111,44 @@ def test_of_two_at_once_one_runs(server: JobServer, submit: Submit) -> None:
         thread.join()
     refused = [end for end in ends if isinstance(end, StudyError)]
     assert len(refused) == 3
+    assert all(str(error).startswith("the study is ") for error in refused)
     assert all("as twins-1 already" in str(error) for error in refused)
     assert server.find("twins").number == 1
 
 
 def test_an_unknown_id_names_the_known(server: JobServer, submit: Submit) -> None:
     submit("known", "true")
-    with pytest.raises(ConfigurationError, match="no study by the id `unknown`; known: .*known"):
+    with pytest.raises(ConfigurationError, match=r"no study by the id `unknown`; known: .*known"):
         server.find("unknown")
+
+
+def test_a_log_is_whole_though_the_line_is_cut(server: JobServer, submit: Submit) -> None:
+    job = submit("counting", "for i in $(seq 8); do echo line $i; sleep 1; done")
+    texts: list[str] = []
+    with cutting_proxy(server.address, seconds=3) as address:
+        job = JobServer(address).follow(job, texts.append)
+    assert job.status == "SUCCEEDED"
+    assert "".join(texts) == server.logs(job)
+    assert len(texts) > 2
+
+
+@contextmanager
+def cutting_proxy(address: str, seconds: float) -> Iterator[str]:
+    """Pass bytes on to an address, but no connection lives for longer than some seconds."""
+    target = (urlsplit(address).hostname, urlsplit(address).port)
+
+    class Cutter(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            ends = time.monotonic() + seconds
+            with socket.create_connection(target) as other:
+                sockets = {self.request: other, other: self.request}
+                while (left := ends - time.monotonic()) > 0:
+                    for ready in select.select(list(sockets), [], [], left)[0]:
+                        if not (data := ready.recv(65536)):
+                            return
+                        sockets[ready].sendall(data)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cutter) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{proxy.server_address[1]}"
+        proxy.shutdown()

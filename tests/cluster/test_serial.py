@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from phylon.cluster import SerialExecutor
+from phylon.cluster.location import Location
 from phylon.errors import JournalError
 from phylon.search import Architecture, Candidate, Context, Measurement
 
@@ -62,20 +63,20 @@ class Recorder:
 
 def test_a_stop_is_noticed_at_the_next_measurement(tmp_path: Path) -> None:
     study = Recorder(stop_at=3)
-    SerialExecutor(tmp_path).run(study, Steps())
+    SerialExecutor(Location(tmp_path)).run(study, Steps())
     assert study.told == ["0.1", "0.2", "0.3"]
 
 
 def test_a_storage_that_fails_is_no_failure_of_the_candidate(tmp_path: Path) -> None:
     study = Recorder(break_at=2)
     with pytest.raises(JournalError, match="the storage is full"):
-        SerialExecutor(tmp_path).run(study, Steps())
+        SerialExecutor(Location(tmp_path)).run(study, Steps())
     assert study.told == ["0.1"]
 
 
 def test_candidates_run_one_after_another(tmp_path: Path) -> None:
     study = Recorder()
-    SerialExecutor(tmp_path).run(study, Steps())
+    SerialExecutor(Location(tmp_path)).run(study, Steps())
     assert study.told == [
         *(f"0.{step}" for step in range(1, 11)), "0 completed",
         *(f"1.{step}" for step in range(1, 11)), "1 completed",

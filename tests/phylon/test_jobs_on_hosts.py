@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from phylon.events import Completed, Created, Finished, Interrupted, Opened
-from tests.cluster.hosts import Host, lan, wait_until
+from phylon.events import Completed, Created, Interrupted, Opened
+from tests.cluster.hosts import Host, lan
 from tests.cluster.servers import jobs_address, serve_mlflow, start_ray
-from tests.phylon.on_hosts import Journal, check_mlflow, write_project
+from tests.phylon.on_hosts import Journal, check_mlflow, tail, write_project
 
 CANDIDATES = 40
+INTERRUPTED = 130
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -20,34 +22,36 @@ class Client:
     """A user at a host that is none of the cluster's, with a project that only it has."""
 
     def __init__(self, host: Host, storage: Path) -> None:
-        self._host = host
         self.journal = Journal(storage)
-        self.mlflow = serve_mlflow(host)
+        self.log = host.own / "submit.log"
+        self._host = host
         write_project(
             host.own / "project",
             steps=12,
             budget={"candidates": CANDIDATES},
-            tracking={"uri": self.mlflow},
+            tracking={"uri": serve_mlflow(host)},
             storage=str(storage),
         )
 
-    def phylon(self, *words: str, head: Host) -> str:
-        command, *rest = words
-        address = ("--address", jobs_address(head))
-        return self._host.run("phylon", command, *rest, *address, cwd="/mnt/project")
+    def submit(self, head: Host) -> subprocess.Popen[bytes]:
+        """Submit the study; what is returned ends when it does."""
+        command = ["phylon", "submit", "study.yaml", "--wait", "--address", jobs_address(head)]
+        return self._host.popen(*command, cwd="/mnt/project", log=self.log.name)
 
-    def wait_for(self, completed: int, head: Host) -> None:
-        """Wait until so many candidates are completed."""
-        wait_until(
-            lambda: len(self.journal.of(Completed)) >= completed or self.journal.of(Finished),
-            f"not {completed} candidates are completed; see {head.own}/ray/session_latest/logs",
-        )
+    def stop(self, head: Host) -> None:
+        (study,) = set(re.findall(r"submitted (\S+)", self.log.read_text()))
+        self._host.run("phylon", "stop", "--address", jobs_address(head), study)
 
-    def check_finished(self) -> None:
+    def finish(self, head: Host) -> None:
+        """Submit the study for the second time, and check what there is at its end."""
+        before = list(self.journal.of(Completed))
+        assert self.submit(head).wait(timeout=600) == 0, tail(self.log)
+        assert self.journal.of(Completed)[: len(before)] == before
         self.journal.check_whole(CANDIDATES)
         check_mlflow(self._host, CANDIDATES)
         assert len(self.journal.of(Created)) == 1
-        assert self.journal.hosts() > {"b", "c"}
+        assert len(self.journal.of(Opened)) == 2
+        assert self.journal.hosts() >= {"b", "c"}
 
 
 @pytest.fixture
@@ -60,14 +64,12 @@ def test_a_stopped_job_goes_on_when_it_is_submitted_again(tmp_path: Path, storag
         a, b, c = net.hosts
         start_ray(a, b, c, gpus=1, dashboard=True)
         client = Client(net.hub, storage)
-        said = client.phylon("submit", "study.yaml", head=a)
-        (study,) = re.findall(r"submitted (\S+)", said)
-        client.wait_for(8, a)
-        client.phylon("stop", study, head=a)
+        job = client.submit(a)
+        client.journal.wait_for(8, job, client.log)
+        client.stop(a)
+        assert job.wait(timeout=60) == INTERRUPTED, tail(client.log)
         assert len(client.journal.of(Interrupted)) == 1
-        client.phylon("submit", "study.yaml", "--wait", head=a)
-        assert len(client.journal.of(Opened)) == 2
-        client.check_finished()
+        client.finish(a)
 
 
 def test_a_new_head_goes_on_where_the_lost_one_was(tmp_path: Path, storage: Path) -> None:
@@ -75,13 +77,10 @@ def test_a_new_head_goes_on_where_the_lost_one_was(tmp_path: Path, storage: Path
         a, b, c = net.hosts
         start_ray(a, b, c, gpus=1, dashboard=True)
         client = Client(net.hub, storage)
-        client.phylon("submit", "study.yaml", head=a)
-        client.wait_for(8, a)
+        client.journal.wait_for(8, client.submit(a), client.log)
         a.kill()
         for host in (b, c):
             host.run("ray", "stop", "--force")
         start_ray(b, c, gpus=1, dashboard=True)
-        client.phylon("submit", "study.yaml", "--wait", head=b)
+        client.finish(b)
         assert not client.journal.of(Interrupted)
-        assert len(client.journal.of(Opened)) == 2
-        client.check_finished()

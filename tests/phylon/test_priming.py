@@ -205,8 +205,8 @@ def test_scores_survive_an_interruption(new_study: NewStudy) -> None:
 
     first, second = Scorer(breaks_at=4), Scorer(breaks_at=99)
     with pytest.raises(KeyboardInterrupt):
-        scoring().best(3, SerialExecutor(config.location.local), first)
-    best = scoring().best(3, SerialExecutor(config.location.local), second)
+        scoring().best(3, SerialExecutor(config.location), first)
+    best = scoring().best(3, SerialExecutor(config.location), second)
     assert first.scored + second.scored == list(range(10))
     assert len(said) == 10
     values = [architecture["x"] for architecture in best]

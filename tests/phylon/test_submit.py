@@ -236,13 +236,13 @@ def test_the_address_may_be_in_the_environment(
     assert f"{NOWHERE} does not answer" in capsys.readouterr().err
 
 
-def test_without_rays_default_extra(capsys: pytest.CaptureFixture[str]) -> None:
-    code = f"""
-import sys, socket, threading
+def test_without_rays_default_extra() -> None:
+    code = """
+import sys, socket
 sys.modules["aiohttp"] = None
 from phylon.cli import main
 server = socket.create_server(("127.0.0.1", 0))
-sys.exit(main(["status", "--address", f"http://127.0.0.1:{{server.getsockname()[1]}}"]))
+sys.exit(main(["status", "--address", f"http://127.0.0.1:{server.getsockname()[1]}"]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -1,0 +1,201 @@
+"""A journal of objects: nothing acknowledged is lost, whatever is joined, and whoever dies when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phylon import sinks
+from phylon.errors import JournalError, StudyError
+from phylon.events import Event, Lost
+from phylon.journal import JournalReader, JournalWriter
+from phylon.segments import count_events, segments
+from tests.cluster.store import Gate, Store
+from tests.phylon.faulty import Died, FaultyStore
+
+FOLDER = "bucket/journal"
+
+
+@pytest.fixture(autouse=True)
+def join_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "JOIN_AFTER", 4)
+
+
+def some_events(first: int, count: int) -> list[Event]:
+    return [Lost(time=0.0, candidate_id=i, reason="x") for i in range(first, first + count)]
+
+
+def read(store: FaultyStore) -> list[Event]:
+    return list(JournalReader(store.filesystem, FOLDER).read())
+
+
+def open_writer(store: FaultyStore) -> JournalWriter:
+    reader = JournalReader(store.filesystem, FOLDER)
+    assert len(list(reader.read())) == reader.events
+    return JournalWriter(store.filesystem, FOLDER, reader=reader)
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_what_is_read_is_what_was_acknowledged(data: st.DataObject) -> None:
+    """Drivers write groups and die at any operation; readers look on meanwhile."""
+    store = FaultyStore()
+    acknowledged: list[Event] = []
+    watcher = JournalReader(store.filesystem, FOLDER)
+    seen: list[Event] = []
+    for _ in range(data.draw(st.integers(1, 4), "drivers")):
+        store.late = data.draw(st.booleans(), "after the effect")
+        store.fuse = data.draw(st.integers(0, 30), "operations")
+        group: list[Event] = []
+        try:
+            writer = open_writer(store)
+            for _ in range(data.draw(st.integers(0, 12), "appends")):
+                group = some_events(len(acknowledged), data.draw(st.integers(1, 3), "events"))
+                writer.append(*group)
+                acknowledged += group
+                group = []
+                if data.draw(st.booleans(), "looks on"):
+                    seen += islice(watcher.read(), data.draw(st.integers(0, 9), "so far"))
+                    assert seen == acknowledged[: len(seen)]
+        except Died:
+            store.fuse = -1
+        there = read(store)
+        in_flight = there[len(acknowledged) :]
+        assert there[: len(acknowledged)] == acknowledged
+        assert in_flight in ([], group)
+        acknowledged = there
+    seen += watcher.read()
+    assert seen == acknowledged
+
+
+@given(st.integers(0, 40), st.booleans())
+def test_a_hiccup_leaves_nothing_twice(fuse: int, late: bool) -> None:  # noqa: FBT001
+    store = FaultyStore()
+    store.fuse, store.late, store.error = fuse, late, OSError
+    writer = open_writer(store)
+    for number in range(20):
+        writer.append(*some_events(2 * number, 2))
+    assert read(store) == some_events(0, 40)
+
+
+def test_many_objects_become_few() -> None:
+    store = FaultyStore()
+    writer = open_writer(store)
+    for number in range(41):
+        writer.append(*some_events(number, 1))
+    names = [segment.name for segment in segments(store.filesystem, FOLDER)]
+    assert len(names) == 11
+    assert names[:2] == ["000000000000-000000000003.jsonl", "000000000004-000000000007.jsonl"]
+    assert names[-1] == "000000000040/000000000040.jsonl"
+    assert read(store) == some_events(0, 41)
+
+
+def test_what_an_earlier_driver_left_is_joined() -> None:
+    store = FaultyStore()
+    first = open_writer(store)
+    first.append(*some_events(0, 2))
+    first.append(*some_events(2, 1))
+    open_writer(store)
+    assert list(store.objects) == [f"{FOLDER}/000000000000-000000000002.jsonl"]
+
+
+def test_large_objects_are_joined_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "JOIN_BYTES", 1000)
+    store = FaultyStore()
+    writer = open_writer(store)
+    writer.append(*some_events(0, 10))
+    writer.append(*some_events(10, 10))
+    assert list(store.objects) == [f"{FOLDER}/000000000000-000000000019.jsonl"]
+
+
+def test_a_reader_goes_on_where_objects_were_joined_under_it() -> None:
+    store = FaultyStore()
+    writer = open_writer(store)
+    reader = JournalReader(store.filesystem, FOLDER)
+    for number in range(3):
+        writer.append(*some_events(3 * number, 3))
+    reading: Iterator[Event] = reader.read()
+    seen = list(islice(reading, 4))
+    for number in range(3, 30):
+        writer.append(*some_events(3 * number, 3))
+    seen += reading
+    seen += reader.read()
+    assert seen == some_events(0, 90)
+
+
+def test_a_missing_object_is_refused() -> None:
+    store = FaultyStore()
+    writer = open_writer(store)
+    for number in range(3):
+        writer.append(*some_events(number, 1))
+    del store.objects[f"{FOLDER}/000000000000/000000000001.jsonl"]
+    with pytest.raises(JournalError, match="events 1 to 1 is missing before"):
+        read(store)
+    with pytest.raises(JournalError, match="holds 1 events, but 3 were read: somebody else writes"):
+        JournalWriter(store.filesystem, FOLDER, reader=_having_read(3, store))
+
+
+def _having_read(events: int, store: FaultyStore) -> JournalReader:
+    reader = JournalReader(store.filesystem, FOLDER)
+    reader.events = events
+    return reader
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_half_an_object_is_damage(*, joined: bool) -> None:
+    store = FaultyStore()
+    open_writer(store).append(*some_events(0, 3))
+    if joined:
+        open_writer(store)
+    ((name, content),) = store.objects.items()
+    store.objects[name] = content[:-5]
+    with pytest.raises(JournalError, match="is damaged at byte"):
+        read(store)
+    if joined:
+        store.objects[name] = content[: content.index(b"\n") + 1]
+        with pytest.raises(JournalError, match="is damaged at byte"):
+            read(store)
+
+
+def test_nothing_is_written_once_the_study_is_lost() -> None:
+    store = FaultyStore()
+    lost: list[str] = []
+
+    def check() -> None:
+        if lost:
+            raise StudyError("another driver took it over")
+
+    writer = JournalWriter(store.filesystem, FOLDER, check=check)
+    writer.append(*some_events(0, 1))
+    before = dict(store.objects)
+    lost.append("now")
+    with pytest.raises(StudyError, match="took it over"):
+        writer.append(*some_events(1, 1))
+    assert store.objects == before
+
+
+def test_a_real_store_that_is_down_for_a_while_costs_nothing(store: Store) -> None:
+    with Gate(store.port) as gate:
+        place = store.location("journal", port=gate.port)
+        writer = JournalWriter(place.filesystem, place.path)
+        for number in range(30):
+            if number in (5, 20):
+                gate.shut_for(1.0)
+            writer.append(*some_events(3 * number, 3))
+        reader = JournalReader(place.filesystem, place.path)
+        assert list(reader.read()) == some_events(0, 90)
+        assert count_events(place) == 90
+        JournalWriter(place.filesystem, place.path, reader=reader).append(*some_events(90, 1))
+        assert list(reader.read()) == some_events(90, 1)
+
+
+def test_a_store_that_cannot_be_read_is_said(store: Store) -> None:
+    with Gate(store.port) as gate:
+        place = store.location("journal", port=gate.port)
+        gate.shut()
+        with pytest.raises(JournalError, match=r"cannot be read: .*NETWORK_CONNECTION"):
+            list(JournalReader(place.filesystem, place.path).read())

@@ -1,0 +1,114 @@
+"""From the study file, the nodes and the candidates so far to what each candidate holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from phylon.cluster.census import Node
+from phylon.cluster.executor import Share, Shares
+from phylon.config_resources import Resources
+from phylon.errors import ConfigurationError
+from phylon.planning import new_shares
+from phylon.search import Architecture, Candidate, Context
+from phylon.state import Record
+
+GIB = 2**30
+NODES = [
+    Node("a", "small", cpus=4.0, gpus=0.0, memory=16 * GIB),
+    Node("b", "large", cpus=32.0, gpus=4.0, memory=256 * GIB, gpu_memory=80 * GIB),
+    Node("c", "older", cpus=8.0, gpus=1.0, memory=64 * GIB, gpu_memory=24 * GIB),
+]
+
+
+class Blind:
+    metrics = ("y",)
+
+    def evaluate(self, candidate: Candidate, context: Context) -> None: ...
+
+
+@dataclass
+class Seer(Blind):
+    asked: int = 0
+
+    def memory(self, candidate: Candidate) -> int:
+        self.asked += 1
+        return int(candidate.architecture["gib"] * GIB)
+
+
+def shares_for(
+    records: list[Record] | None = None, blind: bool = False, **resources: Any
+) -> Shares:
+    return new_shares(Resources(**resources), NODES, Blind() if blind else Seer(), records or [])
+
+
+def candidate(number: int, gib: float) -> Candidate:
+    return Candidate(number, Architecture({"gib": gib}))
+
+
+@pytest.mark.parametrize(
+    ("resources", "share"),
+    [
+        ({"cpus": 0.5}, Share(0.5)),
+        ({"gpus": 0.33}, Share(1.0, 1 / 3)),
+        ({"gpus": 2, "memory": 1.5}, Share(1.0, 2.0, 3 * GIB // 2)),
+        ({"memory": "auto"}, Share(1.0, 0.0, 8 * GIB)),
+        ({"memory": "auto", "cpus": 3}, Share(3.0, 0.0, 16 * GIB)),
+        ({"gpus": "auto"}, Share(1.0, 1 / 8)),
+        ({"gpus": "auto", "cpus": 0.25, "memory": 4}, Share(0.25, 1 / 32, 4 * GIB)),
+    ],
+)
+def test_the_least_share_is_what_is_asked_for_or_worth_planning(
+    resources: dict[str, Any], share: Share
+) -> None:
+    assert shares_for(**resources).least == share
+
+
+def test_what_a_candidate_holds_follows_what_is_foreseen_of_it() -> None:
+    by_memory = shares_for(memory="auto")
+    assert by_memory.of(candidate(1, 6.0)).memory == 16 * GIB
+    assert by_memory.of(candidate(2, 500.0)).memory == 256 * GIB
+    by_gpu = shares_for(gpus="auto")  # of the smaller one: 24 GiB
+    assert by_gpu.of(candidate(1, 5.0)).gpus == 1 / 2
+    assert by_gpu.of(candidate(2, 500.0)).gpus == 1.0
+
+
+def test_memory_that_is_named_doubles_up_to_the_largest_node() -> None:
+    shares = shares_for(memory=100)
+    assert shares.larger(shares.least) == Share(1.0, 0.0, 200 * GIB)
+    assert shares.larger(Share(1.0, 0.0, 200 * GIB)) == Share(1.0, 0.0, 256 * GIB)
+    assert shares.larger(Share(1.0, 0.0, 256 * GIB)) is None
+
+
+def test_what_no_node_tells_cannot_be_planned() -> None:
+    told = r"^resources\.gpus: auto .* no node .* name a part, such as gpus: 0\.25"
+    with pytest.raises(ConfigurationError, match=told):
+        new_shares(Resources(gpus="auto"), NODES[:1], Seer())
+
+
+def test_a_resumed_study_knows_what_candidates_needed() -> None:
+    done = [
+        Record(candidate(i, 1.0), "completed", peak=30 * GIB, resources={"cpus": 1.0, "gpus": 0.0})
+        for i in range(9)
+    ]
+    held = {"cpus": 1.0, "gpus": 0.0, "memory": 32.0 * GIB}
+    outgrown = Record(candidate(9, 0.0), peak=32 * GIB, outgrew=held)
+    resumed = shares_for([*done, outgrown], memory="auto")
+    assert shares_for(memory="auto").of(candidate(10, 1.0)).memory == 8 * GIB
+    assert resumed.of(candidate(10, 1.0)).memory >= 32 * GIB
+    assert resumed.of(outgrown.candidate).memory == 64 * GIB
+
+
+def test_of_an_evaluator_that_foresees_nothing_peaks_are_learned() -> None:
+    assert shares_for(blind=True, memory="auto").of(candidate(0, 99.0)).memory == 8 * GIB
+    done = [Record(candidate(i, 0.0), "completed", peak=(10 + i) * GIB) for i in range(3)]
+    assert shares_for(done, blind=True, memory="auto").of(candidate(9, 0.0)).memory == 16 * GIB
+
+
+def test_a_candidate_is_looked_at_once_however_often_it_is_handed_out() -> None:
+    seer = Seer()
+    shares = new_shares(Resources(memory="auto"), NODES, seer)
+    assert len({shares.of(candidate(0, 3.0)) for _ in range(5)}) == 1
+    assert seer.asked == 1

@@ -1,0 +1,52 @@
+"""Many slots and many candidates: what one driver promises, however much comes at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+from pyarrow import fs
+
+from benchmarks.scale import SPACE, driving, simulate
+from phylon import events
+from phylon.journal import JournalReader
+from phylon.ledger import replay
+from phylon.search import make_strategy
+
+SLOTS, CANDIDATES = 200, 3_000
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Counts the calls of fsync."""
+    calls = list[int]()
+    fsync = os.fsync
+
+    def counted(file: int) -> None:
+        calls.append(file)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", counted)
+    return lambda: len(calls)
+
+
+def test_results_of_many_slots_are_written_in_groups_and_each_once(
+    tmp_path: Path, synced: Callable[[], int]
+) -> None:
+    with driving(tmp_path, "regularized_evolution", CANDIDATES) as driver:
+        turns = list(simulate(driver, SLOTS, 0.005, Random(0)))
+        assert driver.finished
+    assert sum(turn.results for turn in turns) == CANDIDATES
+    history = list(JournalReader(fs.LocalFileSystem(), str(tmp_path / "journal")).read())
+    completed = [e.candidate_id for e in history if isinstance(e, events.Completed)]
+    assert sorted(completed) == list(range(CANDIDATES))
+    assert len(history) == 2 + 3 * CANDIDATES  # proposed, reported, completed
+    assert synced() < len(history) / 10
+    strategy = make_strategy("regularized_evolution", SPACE)
+    state = replay(history, strategy)
+    assert state.records == driver.state.records
+    assert (state.completed, state.pending) == (CANDIDATES, {})
+    assert strategy.asked == CANDIDATES

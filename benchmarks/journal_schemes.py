@@ -43,7 +43,7 @@ def measure(
     for number, event in enumerate(events):
         writer.append(event)
         if synced:
-            sync(synced / f"{number:012d}.jsonl")
+            sync(max(synced.rglob("*.jsonl"), key=lambda path: path.name))
     appended = time.perf_counter() - begin
     writer.close()
     begin = time.perf_counter()

@@ -197,14 +197,15 @@ def measure(name: str, candidates: int) -> None:
         written = sum(file.stat().st_size for file in Path(scratch, "journal").iterdir())
     seconds, processor = sum(t.seconds for t in turns), sum(t.processor for t in turns)
     parts = [sum(t.asking for t in turns) / seconds, sum(t.flushing for t in turns) / seconds]
+    rates = [rate(each, candidates // 10) for each in (turns, turns[::-1])]
     # While all slots have work; in the first turn there is none, and at the end there is no more.
     full = [t for t in turns[1:] if t.clock <= turns[-1].clock - 10 * SECONDS] or turns[1:]
     idle = sum(t.idle for t in full) / SLOTS / (full[-1].clock - turns[0].clock)
     print(
         f"{name}, {candidates:,} candidates: {candidates / seconds:,.0f} completions a second "
-        f"({rate(turns, candidates // 10):,.0f} in the first tenth, "
-        f"{rate(turns[::-1], candidates // 10):,.0f} in the last; {candidates / processor:,.0f} a "
-        f"second of processor time), {parts[0]:.0%} of it asking, "
+        f"({rates[0][0]:,.0f} in the first tenth, {rates[1][0]:,.0f} in the last), "
+        f"{candidates / processor:,.0f} a second of processor time ({rates[0][1]:,.0f}, "
+        f"{rates[1][1]:,.0f}), {parts[0]:.0%} of it asking, "
         f"{parts[1]:.0%} flushing; {candidates / len(turns):.1f} results in a turn, slots busy "
         f"for {1 - idle:.0%}; each candidate {written / candidates:,.0f} bytes of journal, "
         f"{(memory[1] - memory[0]) / (candidates - begin):,.0f} of memory",
@@ -212,14 +213,16 @@ def measure(name: str, candidates: int) -> None:
     )
 
 
-def rate(turns: Sequence[Turn], results: int) -> float:
-    """Return the completions a second of the first turns with so many results."""
-    done, seconds = 0, 0.0
+def rate(turns: Sequence[Turn], results: int) -> tuple[float, float]:
+    """Return the completions a second, also of processor time, of so many results' first turns."""
+    done, seconds, processor = 0, 0.0, 0.0
     for turn in turns:
         if done >= results:
             break
-        done, seconds = done + turn.results, seconds + turn.seconds
-    return done / seconds
+        done += turn.results
+        seconds += turn.seconds
+        processor += turn.processor
+    return done / seconds, done / processor
 
 
 def resident() -> int:

@@ -130,12 +130,15 @@ class Attempts:
     def _run(self, candidates: Sequence[Candidate]) -> None:
         for candidate in candidates:
             if self._leaving():
-                return self.give_up()
+                break
             try:
                 ended = evaluate(self._evaluator, candidate, self._lend(candidate), self._share)
             except GivenBack:
-                return self.give_up()
+                break
             self._news.put((candidate.id, ended))
+        else:
+            return
+        self.give_up()
 
     def _lend(self, candidate: Candidate) -> Context:
         def report(measurement: Measurement) -> None:

@@ -110,7 +110,8 @@ class Bridge:
             if isinstance(message, Ended):
                 candidate = worker.running.pop(candidate_id)
                 where = f"{host}/{node[:8]}"
-                self._end(candidate, message, Usage(message.seconds, worker.share, where, message.peak))
+                usage = Usage(message.seconds, worker.share, where, message.peak)
+                self._end(candidate, message, usage)
             else:
                 self._study.observe(candidate_id, message)
         if last:
@@ -123,12 +124,12 @@ class Bridge:
         self._deal()
 
     def _end(self, candidate: Candidate, message: Ended, usage: Usage) -> None:
-        if message.out_of_memory:
-            self._outgrow(candidate, usage, message.error)
-        elif message.error is None:
+        if message.error is None:
             self._line.learn(message.seconds)
             self._shares.learn(candidate, usage, sufficed=True)
             self._study.complete(candidate.id, usage)
+        elif message.out_of_memory:
+            self._outgrow(candidate, usage, message.error)
         else:
             self._study.fail(candidate.id, message.error, usage)
 
@@ -136,15 +137,14 @@ class Bridge:
         self._shares.learn(candidate, usage, sufficed=False)
         if self._shares.larger(usage.share):
             self._study.outgrow(candidate.id, usage)
-        elif usage.share.memory:
+            return
+        reason = error
+        if usage.share.memory:
             gib = usage.share.memory / GIB
             reason = f"infeasible: needs more than the {gib:.3g} GiB of the largest share"
-            self._study.fail(candidate.id, reason, usage)
         elif usage.share.gpus:
             reason = f"infeasible: needs more memory than {usage.share.gpus:g} GPUs have"
-            self._study.fail(candidate.id, reason, usage)
-        else:
-            self._study.fail(candidate.id, error, usage)
+        self._study.fail(candidate.id, reason, usage)
 
     def _lose(self, trial_id: str, error: Exception | None) -> None:
         worker = self._remove(trial_id)

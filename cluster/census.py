@@ -119,7 +119,7 @@ def _with_gpu_memory(node: Node, look: _Look) -> Node:
 def _ask(nodes: Sequence[Node], marker: str) -> list[tuple[Node, _Look]]:
     """Return what is seen on each node that answers."""
     answers = {}
-    cloudpickle.register_pickle_by_value(look_around)
+    cloudpickle.register_pickle_by_value(look_around)  # type: ignore[no-untyped-call]
     for node in nodes:
         only_there = NodeAffinitySchedulingStrategy(node.id, soft=False)
         # A process that has used a GPU keeps a part of its memory, so it is not used again.

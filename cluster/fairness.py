@@ -6,10 +6,10 @@ import heapq
 import json
 import time
 import uuid
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from ray.experimental import internal_kv
 
@@ -83,16 +83,15 @@ class Neighbours:
     def exchange(self, demand: Demand) -> dict[str, Demand]:
         """Say what this study would like to have; return what the living others have said."""
         self._count += 1
-        entry = {"count": self._count, "bundle": dict(demand.bundle), "slots": demand.slots}
-        internal_kv._internal_kv_put(_key(self.name), json.dumps(entry), namespace=NAMESPACE)
+        own = {"count": self._count, "bundle": dict(demand.bundle), "slots": demand.slots}
+        internal_kv._internal_kv_put(_key(self.name), json.dumps(own), namespace=NAMESPACE)
         others = {}
         now = time.monotonic()
         for name, entry in self._read().items():
-            count = cast("int", entry["count"])
-            if self._seen.get(name, (-1, now))[0] != count:
-                self._seen[name] = count, now
+            if self._seen.get(name, (-1, now))[0] != entry["count"]:
+                self._seen[name] = entry["count"], now
             if now - self._seen[name][1] < SILENT_S:
-                others[name] = Demand(cast("Bundle", entry["bundle"]), cast("int", entry["slots"]))
+                others[name] = Demand(entry["bundle"], entry["slots"])
             else:
                 self._remove(name)
         return others
@@ -160,9 +159,10 @@ class Quota:
 
 
 def _sum(nodes: Iterable[Bundle]) -> Bundle:
-    total: Counter[str] = Counter()
+    total: defaultdict[str, float] = defaultdict(float)
     for node in nodes:
-        total.update(node)  # type: ignore[arg-type]  # amounts are fractions here
+        for name, amount in node.items():
+            total[name] += amount
     return total
 
 

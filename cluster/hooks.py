@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from ray import tune
+from ray import cloudpickle, tune
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE
 from ray.tune.search import Searcher
@@ -62,7 +63,15 @@ class Listener(tune.Callback):
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
-        self._bridge.lose(trial.trial_id, trial.get_pickled_error())
+        self._bridge.lose(trial.trial_id, _error_of(trial))
+
+
+def _error_of(trial: Trial) -> Exception | None:
+    """Return what Ray raised; `Trial.get_pickled_error` finds it only after the experiment."""
+    if not trial.pickled_error_file:
+        return None
+    error: Exception = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    return error
 
 
 class StopWith(tune.Stopper):

@@ -152,7 +152,7 @@ def resources_of(cluster: LocalCluster) -> list[NodeResources]:
 
     with ray_cluster():
         every = ray.nodes()  # type: ignore[no-untyped-call]
-        free = available_resources_per_node()
+        free = available_resources_per_node()  # type: ignore[no-untyped-call]
     found = [
         NodeResources(
             node["NodeID"],

@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayTaskError
+
+
+class KilledForMemory(RayActorError):
+    """Ray killed a worker because its node ran out of memory."""
+
+
+@contextmanager
+def surviving_memory_kills() -> Iterator[None]:
+    """Let Ray Tune lose a worker to Ray's memory monitor as it loses others.
+
+    Ray 2.60 raises `OutOfMemoryError` then, which is no `RayActorError`; Tune does not expect it
+    and ends with all that runs.
+    """
+    original = RayActorManager._actor_task_failed
+
+    def mended(self: RayActorManager, task: Any, exception: Exception) -> None:  # noqa: ANN401
+        if isinstance(exception, OutOfMemoryError):
+            exception = KilledForMemory(None, str(exception))
+        original(self, task, exception)
+
+    RayActorManager._actor_task_failed = mended  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = original  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +63,17 @@ def explain(error: Exception | None, *, node_lives: bool) -> Loss:
         error: What Ray raised.
         node_lives: Whether its node is still part of the cluster.
     """
+    loss = Loss("its worker died")
     if not node_lives:
         return Loss("its node died", is_innocent=True)
     match error:
-        case OutOfMemoryError():
-            return Loss("its worker was killed when its node ran out of memory", out_of_memory=True)
+        case KilledForMemory():
+            loss = Loss("its worker was killed when its node ran out of memory", out_of_memory=True)
         case ActorUnavailableError():
-            return Loss("its node does not answer", is_innocent=True)
+            loss = Loss("its node does not answer", is_innocent=True)
         case RayActorError(preempted=True):
-            return Loss("its node was taken away", is_innocent=True)
-        case RayActorError(actor_init_failed=True):
-            return Loss(_last_line(error), is_at_start=True)
-        case RayTaskError():
-            return Loss(_last_line(error))
-    return Loss("its worker died")
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]
+            loss = Loss("its node was taken away", is_innocent=True)
+        case RayActorError(actor_init_failed=True) | RayTaskError():
+            reason = str(error).strip().splitlines()[-1]
+            loss = Loss(reason, is_at_start=isinstance(error, RayActorError))
+    return loss

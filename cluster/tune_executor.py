@@ -17,6 +17,7 @@ from phylon.cluster.executor import Driven, Shares
 from phylon.cluster.fairness import UNLIMITED, Quota
 from phylon.cluster.hooks import Listener, StopWith, Suggester
 from phylon.cluster.location import Location
+from phylon.cluster.losses import surviving_memory_kills
 from phylon.cluster.mailbox import start_mailbox
 from phylon.cluster.trainable import SHARE, CandidateTrainable
 from phylon.search.evaluation import Evaluator
@@ -75,7 +76,10 @@ class TuneExecutor:
         mailbox = start_mailbox()
         bridge = Bridge(study, mailbox, self._shares, self._quota)
         try:
-            with tempfile.TemporaryDirectory(prefix="phylon-") as scratch:
+            with (
+                tempfile.TemporaryDirectory(prefix="phylon-") as scratch,
+                surviving_memory_kills(),
+            ):
                 self._tuner(bridge, mailbox, evaluator, scratch).fit()
         finally:
             self._quota.leave()

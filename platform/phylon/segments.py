@@ -33,13 +33,9 @@ class Segment:
     size: int = 0
 
     @property
-    def rank(self) -> tuple[int, int, int]:
-        """Its place in the order of reading.
-
-        Of those that begin with the same event the one with the most events comes first, and of
-        single objects the one of the latest driver.
-        """
-        return self.first, -1 if self.last is None else -self.last - 2, -(self.stretch or 0)
+    def rank(self) -> tuple[int, int]:
+        """Its place in the order of reading; of two for the same events the latest driver's."""
+        return self.first, -(self.stretch or 0)
 
 
 def growing(first: int) -> str:

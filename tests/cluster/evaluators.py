@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylon.search import Candidate, Context, Measurement
+from phylon.search.errors import GivenBack
 
 
 @dataclass
@@ -71,6 +72,29 @@ class Faulty:
         context.report(Measurement(1, {"y": 1.0}, 0.0))
         if candidate.id % 3 == 0:
             raise ZeroDivisionError("candidate divided by nothing")
+
+
+@dataclass
+class Patient:
+    """Counts steps, and keeps the count when its worker has to leave; does not return before."""
+
+    path: Path
+    steps: int
+    seconds: float
+    metrics: tuple[str, ...] = ("y",)
+
+    def evaluate(self, candidate: Candidate, context: Context) -> None:
+        context.folder.mkdir(parents=True, exist_ok=True)
+        checkpoint = context.folder / "steps"
+        first = int(checkpoint.read_text()) + 1 if checkpoint.exists() else 1
+        with self.path.open("a") as file:
+            file.write(f"{candidate.id}|{os.getpid()}|{first}\n")
+        for step in range(first, self.steps + 1):
+            time.sleep(self.seconds)
+            context.report(Measurement(step, {"y": float(step)}, self.seconds))
+            if context.leaving():
+                checkpoint.write_text(str(step))
+                raise GivenBack("asked to leave")
 
 
 @dataclass

@@ -85,7 +85,7 @@ class Head:
         )  # fmt: skip
 
     def _wait_until_up(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not self._is_up():
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -101,7 +101,7 @@ class Head:
         return True
 
 
-def wait_until(happened: Any, what: str, seconds: float = 120) -> None:
+def wait_until(happened: Any, what: str, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, what

@@ -21,6 +21,7 @@ from tests.cluster.heads import Head, wait_until
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore:ssl=None is deprecated:DeprecationWarning"),  # in Ray
 ]
 SCRIPT = """

@@ -58,8 +58,12 @@ def objects() -> Iterator[dict[str, Any]]:
         yield {"apiVersion": "v1", "kind": "PodTemplate", "metadata": meta, "template": template}
 
 
+def called(each: dict[str, Any]) -> str:
+    return f"{each['kind']}-{each['metadata']['name']}"
+
+
 @pytest.mark.parametrize("version", KUBERNETES)
-@pytest.mark.parametrize("each", list(objects()), ids=lambda it: f"{it['kind']}-{it['metadata']['name']}")
+@pytest.mark.parametrize("each", [pytest.param(it, id=called(it)) for it in objects()])
 def test_kubernetes_takes_it(each: dict[str, Any], version: str) -> None:
     kubernetes_validate.validate(each, version, strict=True)
 

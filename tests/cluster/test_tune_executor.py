@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from pathlib import Path
 
 import pytest
 import ray
-from pyarrow import fs
 
 from phylon import events
-from phylon.cluster import TuneExecutor
-from phylon.cluster.executor import Share
-from phylon.cluster.location import Location
-from phylon.cluster.shares import FixedShares
-from phylon.config import StudyConfig
-from phylon.driver import Driver
 from phylon.errors import ClusterError, ConfigurationError, JournalError
-from phylon.journal import JournalWriter
-from phylon.ledger import Ledger, Listener
-from phylon.order import FreeOrder, StrictOrder
-from phylon.search import Evaluator, Float, SearchSpace, make_strategy
-from phylon.state import StudyState
-from tests.cluster.evaluators import Deadly, Diary, Faulty, Heavy, Unloadable
+from tests.cluster.evaluators import Deadly, Diary, Faulty, Heavy, Patient, Unloadable
+from tests.cluster.studies import most_at_once, new_driver, new_executor, run
 
 pytestmark = pytest.mark.usefixtures("ray_with_gpus")
-
-SPACE = SearchSpace(x=Float(0.0, 1.0))
 
 
 class Greedy:
@@ -37,57 +26,12 @@ class Greedy:
         """Return once the actor has its CPUs."""
 
 
-def new_driver(
-    folder: Path, candidates: int, listener: Listener | None = None, window: int | None = None
-) -> Driver:
-    config = StudyConfig.build(
-        name="s",
-        task="t:t",
-        objectives=[{"metric": "y", "direction": "maximize"}],
-        budget={"candidates": candidates},
-    )
-    created = events.Created(
-        uid="u",
-        config=config.to_json(),
-        space=SPACE.to_json(),
-        metrics=["y"],
-    )
-    state = StudyState([created])
-    local = fs.LocalFileSystem()
-    early = JournalWriter(local, str(folder / "early"))
-    strategy = make_strategy("random", SPACE)
-    journal = JournalWriter(local, str(folder / "journal"))
-    ledger = Ledger(journal, state, strategy, [listener] if listener else [])
-    order = StrictOrder(window, early, state) if window else FreeOrder()
-    return Driver(config, strategy, ledger, order=order)
-
-
-def new_executor(folder: Path, cpus: float = 0.5, gpus: float = 0.0) -> TuneExecutor:
-    return TuneExecutor(Location(folder), FixedShares(Share(cpus, gpus), largest=0))
-
-
-def run(folder: Path, evaluator: Evaluator, candidates: int, **resources: float) -> StudyState:
-    driver = new_driver(folder, candidates)
-    new_executor(folder, **resources).run(driver, evaluator)
-    assert driver.finished
-    return driver.state
-
-
-def most_at_once(lines: list[list[str]]) -> int:
-    moments = [(float(line[5]), 1) for line in lines] + [(float(line[6]), -1) for line in lines]
-    running = most = 0
-    for _, change in sorted(moments):
-        running += change
-        most = max(most, running)
-    return most
-
-
 def test_fractions_of_gpus_are_shared_and_their_number_is_the_limit(tmp_path: Path) -> None:
     diary = Diary(tmp_path / "diary", seconds=0.5)
     state = run(tmp_path, diary, 12, gpus=0.5)
     lines = diary.lines()
     assert state.completed == 12
-    assert most_at_once(lines) == 4
+    assert most_at_once([(float(line[5]), float(line[6])) for line in lines]) == 4
     assert {line[2] for line in lines} == {"cuda"}
     assert {line[4] for line in lines} == {"0", "1"}
     assert {record.resources["gpus"] for record in state.records.values()} == {0.5}
@@ -130,6 +74,25 @@ def test_a_candidate_that_kills_every_worker_fails_alone(tmp_path: Path) -> None
     state = run(tmp_path, Deadly(tmp_path / "deaths", victim=1, times=99), 8)
     assert (state.completed, state.failed) == (7, 1)
     assert state.records[1].reason == "its worker died (3 attempts)"
+
+
+def test_a_worker_that_has_to_leave_gives_its_candidate_back(tmp_path: Path) -> None:
+    patient = Patient(tmp_path / "diary", steps=4, seconds=0.5)
+
+    def terminate() -> None:
+        while not patient.path.exists():
+            time.sleep(0.1)
+        time.sleep(0.7)
+        os.kill(int(patient.path.read_text().split("|")[1]), signal.SIGTERM)
+
+    threading.Thread(target=terminate).start()
+    state = run(tmp_path, patient, 2, cpus=4.0)
+    begun = [line.split("|") for line in patient.path.read_text().splitlines()]
+    assert state.completed == 2
+    assert [record.lost for record in state.records.values()] == [0, 0]
+    assert [line[0] for line in begun] == ["0", "0", "1"]
+    assert begun[0][1] != begun[1][1]
+    assert int(begun[1][2]) > 1
 
 
 def test_an_evaluator_that_no_worker_can_load_is_said_so(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from pyarrow import PythonFile, fs
 
 
-class Died(BaseException):  # noqa: N818 - what kill -9 would be
+class Died(BaseException):
     """The process ends here."""
 
 
@@ -58,7 +58,7 @@ class FaultyStore(fs.FileSystemHandler):
 
     def get_file_info_selector(self, selector: fs.FileSelector) -> list[fs.FileInfo]:
         assert selector.recursive
-        found = [path for path in self.objects if path.startswith(f"{selector.base_dir}/")]
+        found = [path for path in sorted(self.objects) if path.startswith(f"{selector.base_dir}/")]
         return [self._info(path) for path in found]
 
     def create_dir(self, path: str, recursive: bool) -> None:
@@ -79,7 +79,7 @@ class FaultyStore(fs.FileSystemHandler):
             raise FileNotFoundError(path)
         return PythonFile(io.BytesIO(self.objects[path]), mode="r")
 
-    def open_output_stream(self, path: str, metadata: object) -> Any:
+    def open_output_stream(self, path: str, metadata: object) -> Any:  # noqa: ARG002
         return PythonFile(_Upload(self, path), mode="w")
 
     def _unused(self, *_: object) -> Any:

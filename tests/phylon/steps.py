@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from pathlib import Path
 
 from phylon import Candidate, Context, Float, Measurement, SearchSpace
 
@@ -19,17 +20,23 @@ class Steps:
     attempt took up, 0 if there was none.
 
     Args:
+        gate: A folder that all hosts share. Each that has begun leaves its name there, and waits
+            until there is a file `open`.
         steps: How many.
         seconds: How long each takes.
     """
 
     metrics = ("y", "resumed_at")
 
-    def __init__(self, steps: int, seconds: float) -> None:
+    def __init__(self, gate: str, steps: int, seconds: float) -> None:
+        self._gate = gate
         self._steps = steps
         self._seconds = seconds
 
     def evaluate(self, candidate: Candidate, context: Context) -> None:
+        Path(self._gate, socket.gethostname()).touch()
+        while not Path(self._gate, "open").exists():
+            time.sleep(0.1)
         context.folder.mkdir(parents=True, exist_ok=True)
         checkpoint = context.folder / "checkpoint.json"
         partial = checkpoint.with_suffix(f".{socket.gethostname()}.{os.getpid()}")

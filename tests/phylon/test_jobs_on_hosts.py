@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from phylon.events import Completed, Created, Interrupted, Opened
 from tests.cluster.hosts import Host, lan
 from tests.cluster.servers import jobs_address, serve_mlflow, start_ray
-from tests.phylon.on_hosts import Journal, check_mlflow, tail, write_project
+from tests.phylon.on_hosts import Driver, Gate, Journal, check_mlflow, write_project
 
 CANDIDATES = 40
 INTERRUPTED = 130
@@ -23,29 +22,37 @@ class Client:
 
     def __init__(self, host: Host, storage: Path) -> None:
         self.journal = Journal(storage)
-        self.log = host.own / "submit.log"
+        self._gate = Gate(storage)
         self._host = host
         write_project(
             host.own / "project",
+            storage,
             steps=12,
             budget={"candidates": CANDIDATES},
             tracking={"uri": serve_mlflow(host)},
             storage=str(storage),
         )
 
-    def submit(self, head: Host) -> subprocess.Popen[bytes]:
-        """Submit the study; what is returned ends when it does."""
+    def submit(self, head: Host) -> Driver:
+        """Submit the study, and wait for it in another process."""
         command = ["phylon", "submit", "study.yaml", "--wait", "--address", jobs_address(head)]
-        return self._host.popen(*command, cwd="/mnt/project", log=self.log.name)
+        return Driver(self._host, *command, cwd="/mnt/project")
 
-    def stop(self, head: Host) -> None:
-        (study,) = set(re.findall(r"submitted (\S+)", self.log.read_text()))
+    def begin(self, head: Host, *others: Host) -> Driver:
+        """Submit the study, and return in the middle of it, with all hosts at work."""
+        job = self.submit(head)
+        self._gate.open_for(job, head, *others)
+        job.wait_until(lambda: self.journal.has(8), "eight are completed")
+        return job
+
+    def stop(self, head: Host, job: Driver) -> None:
+        (study,) = re.findall(r"submitted (\S+)", job.said())
         self._host.run("phylon", "stop", "--address", jobs_address(head), study)
 
     def finish(self, head: Host) -> None:
         """Submit the study for the second time, and check what there is at its end."""
         before = list(self.journal.of(Completed))
-        assert self.submit(head).wait(timeout=600) == 0, tail(self.log)
+        self.submit(head).end()
         assert self.journal.of(Completed)[: len(before)] == before
         self.journal.check_whole(CANDIDATES)
         check_mlflow(self._host, CANDIDATES)
@@ -64,10 +71,9 @@ def test_a_stopped_job_goes_on_when_it_is_submitted_again(tmp_path: Path, storag
         a, b, c = net.hosts
         start_ray(a, b, c, gpus=1, dashboard=True)
         client = Client(net.hub, storage)
-        job = client.submit(a)
-        client.journal.wait_for(8, job, client.log)
-        client.stop(a)
-        assert job.wait(timeout=60) == INTERRUPTED, tail(client.log)
+        job = client.begin(a, b, c)
+        client.stop(a, job)
+        job.end(INTERRUPTED)
         assert len(client.journal.of(Interrupted)) == 1
         client.finish(a)
 
@@ -77,7 +83,7 @@ def test_a_new_head_goes_on_where_the_lost_one_was(tmp_path: Path, storage: Path
         a, b, c = net.hosts
         start_ray(a, b, c, gpus=1, dashboard=True)
         client = Client(net.hub, storage)
-        client.journal.wait_for(8, client.submit(a), client.log)
+        client.begin(a, b, c)
         a.kill()
         for host in (b, c):
             host.run("ray", "stop", "--force")

@@ -72,8 +72,9 @@ def test_what_is_read_is_what_was_acknowledged(data: st.DataObject) -> None:
     assert seen == acknowledged
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 40), st.booleans())
-def test_a_hiccup_leaves_nothing_twice(fuse: int, late: bool) -> None:  # noqa: FBT001
+def test_a_hiccup_leaves_nothing_twice(fuse: int, late: bool) -> None:
     store = FaultyStore()
     store.fuse, store.late, store.error = fuse, late, OSError
     writer = open_writer(store)
@@ -125,6 +126,30 @@ def test_a_reader_goes_on_where_objects_were_joined_under_it() -> None:
     seen += reading
     seen += reader.read()
     assert seen == some_events(0, 90)
+
+
+def test_a_reader_finds_again_what_was_joined_while_it_read_something_else() -> None:
+    store = FaultyStore()
+    writer = open_writer(store)
+    for number in range(4 * 20 + 3):
+        writer.append(*some_events(number, 1))
+    reading = JournalReader(store.filesystem, FOLDER).read()
+    seen = list(islice(reading, 2))
+    writer.append(*some_events(83, 1))
+    assert seen + list(reading) == some_events(0, 84)
+
+
+def test_a_write_that_comes_after_the_study_was_lost_is_passed_over() -> None:
+    store = FaultyStore()
+    stalled = open_writer(store)
+    stalled.append(*some_events(0, 3))
+    later = open_writer(store)
+    later.append(*some_events(3, 2))
+    later.append(*some_events(5, 1))
+    stalled.append(*some_events(99, 9))
+    assert read(store) == some_events(0, 6)
+    open_writer(store)
+    assert read(store) == some_events(0, 6)
 
 
 def test_a_missing_object_is_refused() -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 from typing_extensions import override
 
-from phylon.events import Completed, Created, Event, Finished, Opened
-from tests.cluster.hosts import Host, kill, lan
+from phylon.events import Completed, Created, Event, Opened
+from tests.cluster.hosts import Host, lan
 from tests.cluster.servers import serve_mlflow, serve_s3, start_ray
-from tests.phylon.on_hosts import NAME, Journal, check_mlflow, tail, write_project
+from tests.phylon.on_hosts import NAME, Driver, Gate, Journal, check_mlflow, write_project
 
 CANDIDATES = 40
-LEASE_S = 120
 REFUSED = 2
 READ = """
 import json, sys
@@ -44,7 +42,8 @@ class DistantJournal(Journal):
 @pytest.mark.timeout(900)
 def test_hosts_that_share_an_object_store_only(tmp_path: Path) -> None:
     command = ("phylon", "run", "study.yaml", "--resume")
-    with lan(3, tmp_path) as net:
+    gate = tmp_path / "gate"
+    with lan(3, tmp_path, shared=[gate]) as net:
         a, b, c = net.hosts
         storage = serve_s3(net.hub, *net.hosts)
         tracking = {"uri": serve_mlflow(net.hub)}
@@ -52,23 +51,21 @@ def test_hosts_that_share_an_object_store_only(tmp_path: Path) -> None:
         for host in net.hosts:
             write_project(
                 host.own / "project",
+                gate,
                 steps=12,
                 budget={"candidates": CANDIDATES},
                 tracking=tracking,
                 storage=storage,
             )
-        journal, log = DistantJournal(net.hub, storage), a.own / "driver.log"
-        first = a.popen(*command, cwd="/mnt/project", log=log.name)
-        journal.wait_for(8, first, log)
-        kill(first)
+        journal = DistantJournal(net.hub, storage)
+        first = Driver(a, *command, cwd="/mnt/project")
+        Gate(gate).open_for(first, a, b, c)
+        first.wait_until(lambda: journal.has(8), "8 are completed")
+        first.kill()
         before = journal.of(Completed)
-        killed = time.time()
-        while not journal.of(Finished):
-            drivers = [h.popen(*command, cwd="/mnt/project", log="driver.log") for h in (b, c)]
-            codes = sorted(driver.wait(timeout=600) for driver in drivers)
-            said = [tail(host.own / "driver.log") for host in (b, c)]
-            assert codes in ([0, REFUSED], [REFUSED, REFUSED]), said
-            assert 0 in codes or time.time() < killed + LEASE_S, said
+        drivers = [Driver(host, *command, cwd="/mnt/project") for host in (b, c)]
+        codes = sorted(driver.end(code=None) for driver in drivers)
+        assert codes == [0, REFUSED], [driver.said() for driver in drivers]
         journal.check_whole(CANDIDATES)
         check_mlflow(net.hub, CANDIDATES)
         assert journal.hosts() == {"a", "b", "c"}

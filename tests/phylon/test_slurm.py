@@ -27,16 +27,18 @@ def submit(host: Host, project: Path, commands: Path) -> None:
 
 @pytest.mark.slow
 def test_a_study_goes_on_in_the_next_allocation(tmp_path: Path) -> None:
-    project, commands = tmp_path / "project", tmp_path / "commands"
+    project, commands, gate = tmp_path / "project", tmp_path / "commands", tmp_path / "gate"
     commands.mkdir()
     for name, body in COMMANDS.items():
         (commands / name).write_text(f"#!/bin/bash\n{body}\n")
         (commands / name).chmod(0o755)
+    gate.mkdir()
+    (gate / "open").touch()
     write_project(
-        project, steps=4, seconds=0.25, budget={"candidates": 12}, tracking={"uri": "none"},
+        project, gate, steps=2, budget={"candidates": 12}, tracking={"uri": "none"},
         storage=str(project / "studies"), resources={"cpus": 1},
     )  # fmt: skip
-    with lan(1, tmp_path, shared=[project, commands]) as net:
+    with lan(1, tmp_path, shared=[project, commands, gate]) as net:
         (host,) = net.hosts
         journal = Journal(project / "studies")
         submit(host, project, commands)

@@ -9,8 +9,8 @@ are run as users run them, by `Study.run`, with regularized evolution and withou
 those of the driver, from the journal, in which a candidate is proposed as it is handed out.
 
 `cheap` prints completions a second, in the first tenth, in the last tenth, and the processor time
-and memory of the driver's process for each candidate. Warm-up, until every slot has a worker, is
-left out: all is counted from the moment when the first twentieth was completed.
+and memory of the driver's process for each candidate. All is counted from the first completion of the
+last slot to get a worker.
 
 `busy` prints the utilisation of slots: of all slots' time in a window, the part in which there was
 an evaluation, which lasts as long as its worker says, up to its completion. The window begins when
@@ -122,7 +122,8 @@ def cheap(candidates: int) -> None:
         meter.start()
         records = run(scratch, candidates, 0.0)
         clock, processor, memory = meter.end().T
-    ends = np.array([record.ended for record in records])[candidates // 20 :]
+    begin = max(first.ended for first in first_of_each_worker(records) if first.ended)
+    ends = np.array([record.ended for record in records if record.ended and record.ended >= begin])
     tenth = len(ends) // 10
     first, last = ends[: tenth + 1], ends[-tenth - 1 :]
     rates = [tenth / np.ptp(each) for each in (first, last)]
@@ -144,17 +145,23 @@ def busy(candidates: int) -> None:
     with cluster(3), tempfile.TemporaryDirectory() as scratch:
         records = run(scratch, candidates, 1.0)
     spans = [(record.ended - record.seconds, record.ended) for record in records if record.ended]
-    workers = {record.metrics["process"]: record for record in reversed(records)}
-    begin = max(first.ended - first.seconds for first in workers.values() if first.ended)
+    firsts = first_of_each_worker(records)
+    begin = max(first.ended - first.seconds for first in firsts if first.ended)
     end = max(record.started for record in records)
     used = sum(max(min(b, end) - max(a, begin), 0.0) for a, b in spans)
     inside = sum(begin < b <= end for _, b in spans)
     nodes = {record.node for record in records}
     print(
-        f"{candidates} candidates of 1 s on {len(nodes)} nodes with {slots} slots ({len(workers)} "
+        f"{candidates} candidates of 1 s on {len(nodes)} nodes with {slots} slots ({len(firsts)} "
         f"workers): slots busy for {used / slots / (end - begin):.1%} of {end - begin:.1f} s, in "
         f"which {inside} candidates ended (wanted: at least 90%)"
     )
+
+
+def first_of_each_worker(records: list[Record]) -> list[Record]:
+    """Return what each worker completed first."""
+    firsts = {record.metrics["process"]: record for record in reversed(records)}
+    return list(firsts.values())
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def measure(
     writer = JournalWriter(filesystem, str(folder))
     events: list[Event] = [Lost(candidate_id=i, reason="x" * 200) for i in range(EVENTS)]
     begin = time.perf_counter()
-    for number, event in enumerate(events):
+    for event in events:
         writer.append(event)
         if synced:
             sync(max(synced.rglob("*.jsonl"), key=lambda path: path.name))

@@ -13,10 +13,11 @@ flushes once, and hands out. Meanwhile the other slots go on, and what they end 
 turn. Simulated time goes on by what the turn took on this machine; where nothing has ended by then,
 to the next end.
 
-Printed are completions for each second of the driver's time (in all, in the first tenth, and in the
-last; and for each second of processor time, if others use the machine too); of that time the parts
-that went into proposals and into flushing; results in a turn; how busy the slots were; and by how
-much journal and memory grew with each candidate, memory after the first tenth.
+Printed are completions for each second of the driver's time, in all, in the first tenth, and in the
+last, and the same for each second of processor time, since others may use the machine too; of the
+driver's time the parts that went into proposals and into flushing; results in a turn; and by how
+much journal and memory grew with each candidate, memory after the first tenth. What it takes to
+fill the slots at the start is left out, and so is what is still at work at the end.
 """
 
 from __future__ import annotations
@@ -95,8 +96,6 @@ class Turn:
         asking: Seconds it took to propose.
         flushing: Seconds it took to flush.
         processor: Seconds of processor time that all this took, other threads included.
-        idle: Simulated seconds, over all slots, in which there was nothing to evaluate.
-        clock: Simulated time at its end.
     """
 
     results: int
@@ -104,8 +103,6 @@ class Turn:
     asking: float
     flushing: float
     processor: float
-    idle: float
-    clock: float
 
     @property
     def seconds(self) -> float:
@@ -131,10 +128,8 @@ def simulate(driver: Driven, slots: int, seconds: float, random: Random) -> Iter
         asked = time.perf_counter()
         driver.flush()
         flushed, processor = time.perf_counter(), time.process_time() - processor
-        idle = sum(clock - end for end, *_ in ended) + len(ended) * (flushed - began)
         clock += flushed - began
-        spent = (taken - began, asked - taken, flushed - asked)
-        yield Turn(len(ended), *spent, processor, idle, clock)
+        yield Turn(len(ended), taken - began, asked - taken, flushed - asked, processor)
         for each in proposed:
             end = clock + random.expovariate(1 / seconds)
             heapq.heappush(at_work, (end, each.id, pickle.dumps(measurement(each))))
@@ -184,31 +179,31 @@ def driving(folder: Path, name: str, candidates: int) -> Iterator[Driver]:
 
 def measure(name: str, candidates: int) -> None:
     """Run one strategy, and print what came of it."""
-    turns, begin, done = list[Turn](), 0, 0
-    memory = [0, 0]
+    turns, done = list[Turn](), 0
+    memory = [(0, 0)]
     with tempfile.TemporaryDirectory() as scratch:
-        with driving(Path(scratch), name, candidates) as driver:
+        with driving(Path(scratch), name, candidates + SLOTS) as driver:
             for turn in simulate(driver, SLOTS, SECONDS, Random(0)):
                 turns.append(turn)
                 done += turn.results
-                if done <= candidates // 10:
-                    memory[0], begin = resident(), done
-            memory[1] = resident()
+                if done >= len(memory) * candidates // 10:
+                    memory.append((done, resident()))
+                if done >= candidates:
+                    break
         written = sum(file.stat().st_size for file in Path(scratch, "journal").iterdir())
+    del turns[0]
+    (begin, before), (end, after) = memory[1], memory[-1]
     seconds, processor = sum(t.seconds for t in turns), sum(t.processor for t in turns)
     parts = [sum(t.asking for t in turns) / seconds, sum(t.flushing for t in turns) / seconds]
     rates = [rate(each, candidates // 10) for each in (turns, turns[::-1])]
-    # While all slots have work; in the first turn there is none, and at the end there is no more.
-    full = [t for t in turns[1:] if t.clock <= turns[-1].clock - 10 * SECONDS] or turns[1:]
-    idle = sum(t.idle for t in full) / SLOTS / (full[-1].clock - turns[0].clock)
     print(
-        f"{name}, {candidates:,} candidates: {candidates / seconds:,.0f} completions a second "
+        f"{name}, {done:,} candidates: {done / seconds:,.0f} completions a second "
         f"({rates[0][0]:,.0f} in the first tenth, {rates[1][0]:,.0f} in the last), "
-        f"{candidates / processor:,.0f} a second of processor time ({rates[0][1]:,.0f}, "
+        f"{done / processor:,.0f} a second of processor time ({rates[0][1]:,.0f}, "
         f"{rates[1][1]:,.0f}), {parts[0]:.0%} of it asking, "
-        f"{parts[1]:.0%} flushing; {candidates / len(turns):.1f} results in a turn, slots busy "
-        f"for {1 - idle:.0%}; each candidate {written / candidates:,.0f} bytes of journal, "
-        f"{(memory[1] - memory[0]) / (candidates - begin):,.0f} of memory",
+        f"{parts[1]:.0%} flushing; {done / len(turns):.1f} results in a turn; each candidate "
+        f"{written / (done + SLOTS):,.0f} bytes of journal, "
+        f"{(after - before) / (end - begin):,.0f} of memory",
         flush=True,
     )
 

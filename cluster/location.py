@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from pyarrow import ArrowException, fs
+from pyarrow import fs
 
 from phylon.search.errors import ConfigurationError
 
@@ -245,7 +245,7 @@ def _open(root: str) -> tuple[fs.FileSystem, str]:
         root = urlunsplit(parts._replace(query=f"{query}retry_limit_seconds={_GCS_RETRY_S}"))
     try:
         filesystem, path = fs.FileSystem.from_uri(root)
-    except (ArrowException, OSError, NotImplementedError) as error:
+    except (ValueError, OSError, NotImplementedError) as error:
         raise ConfigurationError(
             f"`{root}` cannot be opened: {error}; write it as "
             f"s3://BUCKET/FOLDER?endpoint_override=http://HOST:PORT, gs://BUCKET/FOLDER, or as "

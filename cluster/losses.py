@@ -24,10 +24,14 @@ def surviving_memory_kills() -> Iterator[None]:
     """
     original = RayActorManager._actor_task_failed
 
-    def mended(self: RayActorManager, task: Any, exception: Exception) -> None:  # noqa: ANN401
+    def mended(
+        self: RayActorManager,
+        tracked_actor_task: Any,  # noqa: ANN401
+        exception: Exception,
+    ) -> None:
         if isinstance(exception, OutOfMemoryError):
             exception = KilledForMemory(None, str(exception))
-        original(self, task, exception)
+        original(self, tracked_actor_task, exception)
 
     RayActorManager._actor_task_failed = mended  # type: ignore[method-assign]
     try:

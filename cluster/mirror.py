@@ -7,6 +7,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Mirror:
             OSError: The store cannot be read.
         """
         if self._is_copy:
+            (self.folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
             for number in _needed(candidate):
                 self._download(number)
         return self._local(candidate.id)
@@ -92,6 +94,9 @@ class Mirror:
             for number in _needed(candidate):
                 shutil.rmtree(self._local(number), ignore_errors=True)
                 self._known.pop(number, None)
+            with suppress(OSError):  # other copies are there
+                (self.folder / CANDIDATES).rmdir()
+                self.folder.rmdir()
 
     def _download(self, number: int) -> None:
         folder, there = self._local(number), self._candidates / number

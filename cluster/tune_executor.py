@@ -86,6 +86,7 @@ class TuneExecutor:
             ray.kill(mailbox)
         if bridge.error:
             raise bridge.error
+        study.flush()
 
     def call(self, function: Callable[[], T]) -> T:
         """Run one function on the cluster with the resources of a candidate."""

@@ -104,10 +104,13 @@ class Surrogate(Strategy):
         self._results = Observations(space, objectives)
         self._tuned: tuple[int, Tuning] | None = None
         self._fitted: tuple[int, Sequence[Model], Floats] | None = None
-        self._sorted: tuple[int, Sequence[Member]] | None = None
+        self._leaders: Sequence[Member] = ()
+        self._newest: dict[int, Member] = {}
 
     def _observe(self, candidate: Candidate, outcome: Outcome) -> None:
         self._results.observe(candidate, outcome)
+        if member := Member.of(candidate, outcome):
+            self._newest[member.id] = member
 
     def _recall(self, known: Sequence[Known]) -> None:
         if known:
@@ -141,11 +144,15 @@ class Surrogate(Strategy):
 
     def _best(self) -> Sequence[Member]:
         """Return the best candidates, the very best first."""
-        n = len(self._results)
-        if self._sorted is None or self._sorted[0] != n:
+        if self._newest:
             survive = (fittest if self.objectives == 1 else least_crowded)(POPULATION)
-            self._sorted = n, survive(self._results.members)
-        return self._sorted[1]
+            is_revised = any(each.id in self._newest for each in self._leaders)
+            if is_revised or self.objectives > 1:
+                self._leaders = survive(self._results.members)
+            else:  # who was not among the best before is not now
+                self._leaders = survive([*self._leaders, *self._newest.values()])
+            self._newest.clear()
+        return self._leaders
 
     def _table(self, events: int) -> Table:
         return self._results.table(events, max(EXACT - events, 0))

@@ -52,7 +52,9 @@ def _instructive(records: Iterable[Record]) -> list[Record]:
 
 
 def _shares(resources: Resources, nodes: Sequence[Node], evaluator: Evaluator) -> Shares:
-    largest = max(nodes, key=lambda node: node.memory)
+    # The head may have the most memory, and no CPU for candidates.
+    able = [node for node in nodes if _has_room(node, resources)]
+    largest = max(able or nodes, key=lambda node: node.memory)
     foresee = evaluator.memory if isinstance(evaluator, MemoryForeseer) else lambda _: 0
     if resources.gpus == "auto":
         memory = int(GIB * resources.memory) if isinstance(resources.memory, float) else 0
@@ -65,6 +67,12 @@ def _shares(resources: Resources, nodes: Sequence[Node], evaluator: Evaluator) -
         return PlannedShares("memory", largest.memory, least, PeakModel(foresee))
     memory = int(GIB * (resources.memory or 0.0))
     return FixedShares(Share(resources.cpus, resources.gpus, memory), largest.memory)
+
+
+def _has_room(node: Node, resources: Resources) -> bool:
+    """Whether a node can offer the CPUs and GPUs of a candidate."""
+    has_gpus = node.gpus > 0 if resources.gpus == "auto" else node.gpus >= resources.gpus
+    return node.cpus >= resources.cpus and has_gpus
 
 
 def _gpu_to_share(nodes: Sequence[Node], cpus: float) -> tuple[int, int]:

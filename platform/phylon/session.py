@@ -124,7 +124,7 @@ def _executor(study: Study, state: StudyState, *, in_process: bool) -> Iterator[
         yield SerialExecutor(study.location)
         return
     with ray_cluster():
-        resources, nodes = study.config.resources, take_census(study.location)
+        resources, nodes = study.config.resources, take_census(study.location.parent)
         shares = new_shares(resources, nodes, study.parts.evaluator, state.records.values())
         yield TuneExecutor(study.location, shares, slots=resources.slots)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from phylon.config import StudyConfig
 from phylon.errors import ConfigurationError
+from phylon.mlflow_client import tracking_uri
 
 _INSIDE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the driver of a job
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -46,11 +47,12 @@ def submission(
         env: Environment variables, as ``NAME=VALUE``, or as ``NAME`` with the value it has here.
 
     Raises:
-        ConfigurationError: The file is not in the folder, a path means nothing on a cluster, or a
-            variable is not set.
+        ConfigurationError: The file is not in the folder, a path means nothing on a cluster, there
+            is no place for MLflow's runs, or a variable is not set.
     """
     inner = file_inside(file, folder)
     check_paths(config, folder)
+    tracking_uri(config)  # refuses what would be refused there
     options = [word for override in overrides for word in ("--set", override)]
     command = ["python", "-m", "phylon", "run", inner.as_posix(), "--resume", *options]
     return Submission(study_id(config), shlex.join(command), dict(_variables(env)))
@@ -97,7 +99,7 @@ def check_paths(config: StudyConfig, folder: Path) -> None:
             f"absolute path (sqlite:////PATH), a server (http://HOST:5000), or none"
         )
     for key, value in _texts(config):
-        if Path(os.path.normpath(value)).parts[0] == "..":
+        if Path(os.path.normpath(value)).parts[:1] == ("..",):
             raise ConfigurationError(
                 f"{key}: is `{value}`, outside of {folder}, which is what is shipped to the "
                 f"cluster; move it inside, or name an absolute path that every node sees"

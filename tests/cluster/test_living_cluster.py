@@ -71,7 +71,7 @@ def test_nodes_that_join_are_used_and_nodes_that_die_cost_no_candidate(
         cluster.add_node(**NODE)
         times["joined"] = time.time()
 
-    thread = threading.Thread(target=change_the_cluster)
+    thread = threading.Thread(target=change_the_cluster, daemon=True)
     thread.start()
     state = run(tmp_path, diary, 80, cpus=1.0, listener=watch)
     thread.join()
@@ -105,7 +105,7 @@ def test_a_cluster_without_any_cpu_is_waited_for(cluster: Cluster, tmp_path: Pat
         words.append(executor.words)
         cluster.add_node(**NODE)
 
-    threading.Thread(target=change_the_cluster).start()
+    threading.Thread(target=change_the_cluster, daemon=True).start()
     executor.run(driver, Diary(tmp_path / "diary", seconds=1.0))
     assert driver.state.completed == 12
     assert words == ["waiting for a node: none has a CPU"]

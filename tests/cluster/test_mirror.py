@@ -127,7 +127,8 @@ def test_copies_do_not_stay_behind(study: Location) -> None:
     folder = mirror.fetch(FIRST)
     assert (folder / "last.ckpt").read_text() == "2"
     mirror.drop(FIRST)
-    assert folder.exists() == (study.local is not None)
+    assert folder.exists() == mirror.folder.exists() == (study.local is not None)
+    mirror.fetch(FIRST)
     scratch = mirror.folder
     del mirror
     assert scratch.exists() == (study.local is not None)

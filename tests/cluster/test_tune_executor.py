@@ -85,7 +85,7 @@ def test_a_worker_that_has_to_leave_gives_its_candidate_back(tmp_path: Path) -> 
         time.sleep(0.7)
         os.kill(int(patient.path.read_text().split("|")[1]), signal.SIGTERM)
 
-    threading.Thread(target=terminate).start()
+    threading.Thread(target=terminate, daemon=True).start()
     state = run(tmp_path, patient, 2, cpus=4.0)
     begun = [line.split("|") for line in patient.path.read_text().splitlines()]
     assert state.completed == 2

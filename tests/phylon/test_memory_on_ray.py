@@ -1,4 +1,4 @@
-"""Studies on two small nodes of a real Ray, with candidates that need more memory than they have."""
+"""Studies on two small nodes of a real Ray; some candidates need more memory than they get."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ GIB = 2**30
 MIB = 2**20
 NODE = {"include_dashboard": False, "object_store_memory": 80_000_000}
 LARGEST = 5 * GIB // 4
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds memory")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds memory"),
+    pytest.mark.usefixtures("two_nodes"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +62,7 @@ def run(storage: Path, needs_mib: list[int], **resources: Any) -> tuple[dict[int
     return records, study
 
 
-def test_what_outgrows_its_memory_gets_more_and_disturbs_nobody(
-    two_nodes: None, tmp_path: Path
-) -> None:
+def test_what_outgrows_its_memory_gets_more_and_disturbs_nobody(tmp_path: Path) -> None:
     small, medium, huge = [20, 40, 60, 80, 100, 120], 380, 3000
     least = int(0.3125 * GIB)
     records, study = run(tmp_path, [*small, medium, huge], memory=0.3125)
@@ -79,10 +80,9 @@ def test_what_outgrows_its_memory_gets_more_and_disturbs_nobody(
     assert len({record.node for record in records.values()}) == 2
 
 
-def test_planned_memory_follows_what_candidates_turn_out_to_need(
-    two_nodes: None, tmp_path: Path
-) -> None:
-    small, huge = list(range(1, 25)), 3000
+@pytest.mark.slow
+def test_planned_memory_follows_what_candidates_turn_out_to_need(tmp_path: Path) -> None:
+    small, huge = list(range(1, 16)), 3000
     records, _ = run(tmp_path, [*small, huge], memory="auto")
     assert all(records[mib].state == "completed" for mib in small)
     assert records[huge].reason.startswith("infeasible:")

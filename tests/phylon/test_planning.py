@@ -82,6 +82,16 @@ def test_memory_that_is_named_doubles_up_to_the_largest_node() -> None:
     assert shares.larger(Share(1.0, 0.0, 256 * GIB)) is None
 
 
+@pytest.mark.parametrize("cpus", [0.0, 1.0])
+def test_memory_counts_only_where_candidates_can_run(cpus: float) -> None:
+    """A head without CPUs for candidates has memory that none of them will ever hold."""
+    nodes = [Node("h", "head", cpus=cpus, gpus=0.0, memory=512 * GIB), *NODES]
+    planned = new_shares(Resources(memory="auto", cpus=2.0), nodes, Seer())
+    assert planned.least.memory == 16 * GIB
+    fixed = new_shares(Resources(memory=200, gpus=1), nodes, Seer())
+    assert fixed.larger(fixed.least) == Share(1.0, 1.0, 256 * GIB)
+
+
 def test_what_no_node_tells_cannot_be_planned() -> None:
     told = r"^resources\.gpus: auto .* no node .* name a part, such as gpus: 0\.25"
     with pytest.raises(ConfigurationError, match=told):

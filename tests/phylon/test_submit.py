@@ -184,12 +184,22 @@ def test_paths_out_of_the_shipped_folder_are_refused(folder: Path, fields: dict[
         {"task": {"name": "images", "path": "data/pictures"}},
         {"task": {"name": "images", "path": "/mnt/pictures"}},
         {"task": {"name": "images", "path": "data/../pictures"}},
+        {"task": {"name": "images", "path": "."}},
+        {"task": {"name": "mine:Mine", "prefix": ""}},
         {"strategy": {"name": "mine:Learned", "ending": "..x"}},
-        {"storage": "s3://bucket/studies?endpoint_override=http%3A%2F%2Fhost%3A9000"},
+        {
+            "storage": "s3://bucket/studies?endpoint_override=http%3A%2F%2Fhost%3A9000",
+            "tracking": {"uri": "none"},
+        },
     ],
 )
 def test_other_paths_are_allowed(folder: Path, fields: dict[str, Any]) -> None:
     assert prepare(folder, **fields).study.startswith("phylon-toy-")
+
+
+def test_runs_that_have_no_place_are_refused_before_anything_is_shipped(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^tracking\.uri: null keeps the runs"):
+        prepare(folder, storage="s3://bucket/studies")
 
 
 # --- refused by the command, with no cluster asked

@@ -9,8 +9,8 @@ are run as users run them, by `Study.run`, with regularized evolution and withou
 those of the driver, from the journal, in which a candidate is proposed as it is handed out.
 
 `cheap` prints completions a second, in the first tenth, in the last tenth, and the processor time
-and memory of the driver's process for each candidate. All is counted from the first completion of the
-last slot to get a worker.
+and memory of the driver's process for each candidate. All is counted from the first completion of
+the last slot to get a worker.
 
 `busy` prints the utilisation of slots: of all slots' time in a window, the part in which there was
 an evaluation, which lasts as long as its worker says, up to its completion. The window begins when

@@ -22,8 +22,8 @@ from pyarrow import fs
 
 from phylon import events
 from phylon.config import StudyConfig
-from phylon.ledger import replay
 from phylon.journal import JournalReader, JournalWriter
+from phylon.ledger import replay
 from phylon.search import Measurement, Outcome, Strategy, make_strategy
 from phylon.state import StudyState
 from phylon.trainables import macro_space

@@ -43,11 +43,14 @@ class Ledger:
         self._unwritten: list[events.Event] = []
 
     def take(self, *batch: events.Event) -> None:
-        """Take events into the state, and tell the strategy what concerns it."""
+        """Take events into the state, and tell the strategy what concerns it.
+
+        What the strategy raises ends the study, but costs no result: it can still be written.
+        """
         for event in batch:
             self.state.apply(event)
+            self._unwritten.append(event)
             self._tell(event)
-        self._unwritten += batch
 
     def flush(self) -> None:
         """Write what was taken, then let the listeners hear of it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import islice
 
 from phylon.cluster.location import Location
@@ -31,6 +32,7 @@ class Backlog:
     def __init__(self, study: Location, record: RunRecord) -> None:
         self._folder = study / "journal"
         self._record = record
+        self._there = 0
         self.rewind()
 
     def rewind(self) -> None:
@@ -63,7 +65,9 @@ class Backlog:
         self._plan = {}
 
     def __len__(self) -> int:
-        return count_events(self._folder) - self._record.sent
+        with suppress(OSError):  # while the storage is away, what was there last
+            self._there = count_events(self._folder)
+        return max(self._there - self._record.sent, 0)
 
     def _skip(self) -> None:
         """Take into account what was sent by an earlier driver."""

@@ -45,10 +45,13 @@ class RunRecord:
         runs: Run ids by candidate id; the study's own under `STUDY`.
         sent: How many events of the journal are in MLflow, counted from its beginning.
         done: Names of what is done once, such as uploads.
+        is_late: Whether runs may be missing that were made long ago: an earlier driver's host died
+            before it wrote the whole. Whoever has searched for them says that it is not any more.
     """
 
     def __init__(self, log: Location, uri: str = "") -> None:
         self.uri = uri
+        self.is_late = log.local is None
         self._log = log
         self._file: BinaryIO | None = None
         self._written_at = -math.inf

@@ -78,10 +78,11 @@ class StudyRuns:
     def adopt(self) -> None:
         """Take note of runs that were made but not recorded, and delete those made twice.
 
-        A run that is in the record was written to, so only pending ones can be missing there.
+        A run is recorded before it is written to, so only pending ones can be missing there, unless
+        the record is late.
         """
         text = f"tags.`phylon.study` = '{self._created.uid}'"
-        if STUDY in self._record.runs:
+        if STUDY in self._record.runs and not self._record.is_late:
             text += " AND tags.`phylon.state` LIKE '%ing'"  # pending candidates, a running study
         found = [(int(run.data.tags.get("phylon.id", STUDY)), run) for run in self._search(text)]
         # The study's run comes last: once it is on record, the others are taken to be.
@@ -91,6 +92,7 @@ class StudyRuns:
                 self._record.note_run(candidate_id, run.info.run_id)
             elif known != run.info.run_id:
                 self.client.delete_run(run.info.run_id)
+        self._record.is_late = False
 
     def _search(self, text: str) -> Iterator[Run]:
         token: str | None = None

@@ -16,7 +16,7 @@ from phylon.cluster.mirror import Mirror
 from phylon.cluster.serial import SerialExecutor
 from phylon.cluster.tune_executor import TuneExecutor
 from phylon.driver import Driver
-from phylon.errors import ConfigurationError, StudyError
+from phylon.errors import ConfigurationError, JournalError, StudyError
 from phylon.final_test import test_winners
 from phylon.folders import CandidateFolders
 from phylon.ledger import Ledger, Listener
@@ -71,7 +71,7 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
             listeners.append(stack.enter_context(progress))
             remind = progress.remind
         driver = _driver(study, opened, listeners)
-        with calling_on_signal(driver.stop):
+        with calling_on_signal(driver.stop), _saving(driver):
             priming.run(driver, opened.strategy, executor, remind)
             if not driver.stopping:
                 executor.run(driver, evaluator)
@@ -147,6 +147,18 @@ def _held(study: Study) -> Iterator[Hold]:
 def _driver(study: Study, opened: OpenStudy, listeners: list[Listener]) -> Driver:
     ledger = Ledger(opened.writer, opened.state, opened.strategy, listeners)
     return Driver(study.config, opened.strategy, ledger, order=opened.order, held=opened.held)
+
+
+@contextmanager
+def _saving(driver: Driver) -> Iterator[None]:
+    """Have what was taken written, too, if anything but the storage ends the run."""
+    try:
+        yield
+    except (JournalError, StudyError):
+        raise
+    except Exception:
+        driver.flush()
+        raise
 
 
 def _progress(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
 from phylon.cluster.location import Location
@@ -99,7 +100,8 @@ class Tracker:
             self._status = "stopped by an error in phylon"
             log.exception("tracking of %s stopped; the search goes on without it", self._study)
         finally:
-            self._record.close()
+            with suppress(OSError):  # it is a cache
+                self._record.close()
 
     def _follow(self) -> None:
         failures = 0
@@ -180,7 +182,9 @@ class Tracker:
         self._runs = None
         reason = _brief(error)
         self._status = f"{len(self._backlog)} events behind: {reason}"
-        if not self._complaint:
+        if not self._complaint and isinstance(error, JournalError):
+            log.warning("what MLflow lacks is sent later: %s", reason)
+        elif not self._complaint:
             log.warning(
                 "MLflow at %s cannot be used now: %s. The search goes on, and what is missing is "
                 "sent later; check that the server runs and that `tracking.uri` is right",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,15 @@ class Watch:
 
     def wait_for_nodes(self, number: int) -> None:
         """Wait until candidates were completed on so many nodes."""
+        self._wait(lambda: len({it.node for _, it in self.of(events.Completed)}) >= number)
+
+    def wait_for(self, kind: type[events.Event]) -> None:
+        """Wait until that has happened."""
+        self._wait(lambda: bool(self.of(kind)))
+
+    def _wait(self, is_so: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 300
-        while len({event.node for _, event in self.of(events.Completed)}) < number:
+        while not is_so():
             assert time.monotonic() < deadline, self.seen
             time.sleep(0.1)
 
@@ -60,34 +67,26 @@ def test_nodes_that_join_are_used_and_nodes_that_die_cost_no_candidate(
     doomed = cluster.add_node(**NODE)
     cluster.add_node(**NODE)
     watch, diary = Watch(), Diary(tmp_path / "diary", seconds=1.0)
-    times = {}
-
-    def change_the_cluster() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        study = pool.submit(run, tmp_path, diary, 80, cpus=1.0, listener=watch)
         watch.wait_for_nodes(2)
-        times["died"] = time.time()
+        died = time.time()
         cluster.remove_node(doomed, allow_graceful=False)
-        while not watch.of(events.Lost):
-            time.sleep(0.1)
+        watch.wait_for(events.Lost)
         cluster.add_node(**NODE)
-        times["joined"] = time.time()
-
-    thread = threading.Thread(target=change_the_cluster, daemon=True)
-    thread.start()
-    state = run(tmp_path, diary, 80, cpus=1.0, listener=watch)
-    thread.join()
+        joined = time.time()
+        state = study.result(timeout=300)
     completed, lost = watch.of(events.Completed), watch.of(events.Lost)
     assert sorted(event.candidate_id for _, event in completed) == list(range(80))
     assert state.failed == 0
-    assert lost
     assert all(event.innocent for _, event in lost)
-    fresh = [at for at, event in completed if at > times["joined"] + 1.0]
-    nodes = {event.node for _, event in completed}
     ends = {int(line[0]): float(line[6]) for line in diary.lines()}
-    restarts = [ends[event.candidate_id] - 1.0 - times["died"] for _, event in lost]
-    first_there = min(at for at, event in completed if event.node == completed[-1][1].node)
-    print(f"noticed {lost[0][0] - times['died']:.1f} s, again at work {restarts} s after the death")
-    print(f"{nodes} {fresh[:1]} {first_there - 1 - times['joined']:.1f}")
-    assert len(nodes) == 3
+    again = [ends[event.candidate_id] - 1.0 - died for _, event in lost]
+    print(f"noticed after {lost[0][0] - died:.1f} s, again at work after {again} s")
+    first = {event.node: ends[event.candidate_id] - 1.0 for _, event in reversed(completed)}
+    assert len(first) == 3
+    print(f"first candidate on the new node {max(first.values()) - joined:.1f} s after it joined")
+    assert max(first.values()) < joined + 60
 
 
 def test_a_cluster_without_any_cpu_is_waited_for(cluster: Cluster, tmp_path: Path) -> None:
@@ -95,20 +94,16 @@ def test_a_cluster_without_any_cpu_is_waited_for(cluster: Cluster, tmp_path: Pat
     watch = Watch()
     driver = new_driver(tmp_path, 12, watch)
     executor = new_executor(tmp_path, cpus=1.0)
-    words = []
-
-    def change_the_cluster() -> None:
-        watch.wait_for_nodes(1)
+    with ThreadPoolExecutor(1) as pool:
+        study = pool.submit(executor.run, driver, Diary(tmp_path / "diary", seconds=1.0))
+        watch.wait_for(events.Completed)
         cluster.remove_node(node, allow_graceful=False)
-        while not executor.words:
+        while not executor.words and not study.done():
             time.sleep(0.1)
-        words.append(executor.words)
+        assert executor.words == "waiting for a node: none has a CPU"
         cluster.add_node(**NODE)
-
-    threading.Thread(target=change_the_cluster, daemon=True).start()
-    executor.run(driver, Diary(tmp_path / "diary", seconds=1.0))
+        study.result(timeout=300)
     assert driver.state.completed == 12
-    assert words == ["waiting for a node: none has a CPU"]
 
 
 def _study(address: str, folder: Path, candidates: int, slots: int | None) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyarrow import fs
 
 from phylon import SearchSpace, Study, events
+from phylon.cluster.location import Location
 from phylon.journal import JournalWriter
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement
@@ -25,9 +25,10 @@ class Story:
 
     epochs = 4
 
-    def __init__(self, study: Path) -> None:
+    def __init__(self, study: Path | Location) -> None:
         self.study = study
-        self._writer = JournalWriter(fs.LocalFileSystem(), str(study / "journal"))
+        journal = (Location(study) if isinstance(study, Path) else study) / "journal"
+        self._writer = JournalWriter(journal.filesystem, journal.path)
         self._clock = itertools.count(1_700_000_000)
 
     def tell(self, kind: type[events.Event], **fields: object) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from typing_extensions import override
 
-from phylon import Candidate, Outcome, Proposal, Strategy, Study, events
+from phylon import Candidate, Strategy, Study, events
+from phylon.search import Outcome, Proposal
 from tests.phylon.toy import journal, run
 
 MENDED: list[bool] = []

@@ -148,7 +148,9 @@ class Bridge:
 
     def _lose(self, trial_id: str, error: Exception | None) -> None:
         worker = self._remove(trial_id)
-        loss = explain(error, node_lives=not worker.node or worker.node in living_nodes())
+        has_come = bool(worker.node)
+        node_lives = not has_come or worker.node in living_nodes()
+        loss = explain(error, has_come=has_come, node_lives=node_lives)
         if loss.is_at_start:
             self._note_bad_start(loss.reason)
         elif worker.running:
@@ -165,9 +167,15 @@ class Bridge:
             self._study.lose(candidates[0], candidates[1:], reason, innocent=True)
 
     def _note_bad_start(self, reason: str) -> None:
-        """Do not start workers that cannot start over and over, nor at all if none can."""
+        """Do not start workers that cannot start over and over, nor at all if none can.
+
+        Several at once count as one: it may have been their node.
+        """
+        now = time.monotonic()
+        if now < self._not_before:
+            return
         self._bad_starts += 1
-        self._not_before = time.monotonic() + min(2.0**self._bad_starts, 60.0)
+        self._not_before = now + min(2.0**self._bad_starts, 60.0)
         if self._bad_starts >= MAX_BAD_STARTS and not self._crew.is_there:
             raise ClusterError(
                 f"no worker can be started: {reason} ({self._bad_starts} attempts); mend it on the "
@@ -197,7 +205,7 @@ class Bridge:
         if is_room and not crew.idle_sizes() and self._line.lacking() < self._most_others:
             self._line.ask()
         for share in self._line.uncovered():
-            if room.fits(share) or not crew.has(share):
+            if not crew.yields(share) and (room.fits(share) or not crew.has(share)):
                 return share
         return None
 
@@ -222,7 +230,7 @@ class Bridge:
     def _look_around(self) -> None:
         """Find out how large the cluster is, and this study's part of it."""
         crew, line = self._crew, self._line
-        wanted = crew.busy + line.lacking() if line.is_dry else UNLIMITED
+        wanted = crew.busy + len(line) if line.is_dry else UNLIMITED
         crew.slots = self._quota.refresh(crew.mean_bundle(self._shares.least), wanted)
         for trial_id in list(crew.look_around()):
             self._let_go(trial_id)

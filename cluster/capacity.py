@@ -85,6 +85,7 @@ class _Booking:
     share: Share
     node: str | None
     is_there: bool = False
+    is_hopeless: bool = False
 
 
 class Room:
@@ -110,7 +111,7 @@ class Room:
                 self._add(booking, -1)
         for booking in self._bookings.values():
             if not booking.is_there:
-                booking.node = self._find(booking.share) or self._nearest(booking.share)
+                booking.node = None if booking.is_hopeless else self._choose(booking.share)
                 self._add(booking, -1)
 
     def fits(self, share: Share) -> bool:
@@ -121,16 +122,25 @@ class Room:
 
     def book(self, worker: str, share: Share) -> None:
         """Book a worker; without room, on the node where it has to wait for the fewest others."""
-        self._bookings[worker] = booking = _Booking(share, self._find(share))
-        booking.node = booking.node or self._nearest(share)
+        self._bookings[worker] = booking = _Booking(share, self._choose(share))
         self._add(booking, -1)
 
     def locate(self, worker: str, node: str) -> None:
-        """Take note of where a worker is."""
+        """Take note of where a worker is; one that was booked there instead changes places."""
         booking = self._bookings[worker]
         self._add(booking, 1)
+        for other in self._bookings.values() if booking.node != node else ():
+            if (other.node, other.share, other.is_there) == (node, booking.share, False):
+                self._add(other, 1)
+                other.node = booking.node
+                self._add(other, -1)
+                break
         booking.node, booking.is_there = node, True
         self._add(booking, -1)
+
+    def forgo(self, worker: str) -> None:
+        """From the next update on, keep no room for a worker that does not come."""
+        self._bookings[worker].is_hopeless = True
 
     def release(self, worker: str) -> None:
         """Take note that a worker is gone."""
@@ -150,6 +160,9 @@ class Room:
                 free[name] = free.get(name, 0.0) + sign * need
         if sign > 0:
             self._full.clear()
+
+    def _choose(self, share: Share) -> str | None:
+        return self._find(share) or self._nearest(share)
 
     def _find(self, share: Share) -> str | None:
         needs = [(name, need) for name, need in ray_bundle(share).items() if need]

@@ -15,6 +15,8 @@ IDLE_S = 20.0
 """A worker without a candidate for so long is let go: others may want its room."""
 LATE_S = 30.0
 """A worker that has not come by then may lack room that only workers of another size can make."""
+HOPELESS_S = 4 * LATE_S
+"""By then they would have made it: it is others who hold the room."""
 
 
 @dataclass(slots=True)
@@ -139,17 +141,26 @@ class Crew:
     def must_leave(self, name: str) -> bool:
         """Whether an idle worker should make room instead of being served again."""
         is_too_many = len(self._workers) - len(self._leaving) > self.slots
-        others_are_late = bool(self._late - {self._workers[name].share})
-        return is_too_many or others_are_late or self._room.is_overbooked(name)
+        has_to_yield = self.yields(self._workers[name].share)
+        return is_too_many or has_to_yield or self._room.is_overbooked(name)
+
+    def yields(self, share: Share) -> bool:
+        """Whether workers of a size are to make room for one that nobody of its size is there for.
+
+        That lasts for a while only: others may hold the room, and the study is to go on meanwhile.
+        """
+        return bool(self._late) and share not in self._late
 
     def look_around(self) -> Iterator[str]:
         """Find out who is late; yield who is idle and should go. Takes time for each worker."""
         now = time.monotonic()
-        self._late = {
-            worker.share
-            for worker in self._workers.values()
-            if not worker.node and now - worker.since > LATE_S
-        }
+        self._late = set()
+        for name, worker in self._workers.items():
+            if not worker.node and now - worker.since > HOPELESS_S:
+                self._room.forgo(name)
+            elif not worker.node and now - worker.since > LATE_S:
+                self._late.add(worker.share)
+        self._late -= {worker.share for worker in self._workers.values() if worker.node}
         for name in self._all_idle():
             if self.must_leave(name) or now - self._workers[name].since > IDLE_S:
                 yield name

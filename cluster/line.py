@@ -30,6 +30,9 @@ class Line:
         self._waiting: defaultdict[Share, deque[Candidate]] = defaultdict(deque)
         self._seconds: deque[float] = deque(maxlen=9)
 
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
     def ask(self) -> Share | None:
         """Let the study propose one more; return what it needs, None if there is none by now."""
         candidate = self._study.propose()

@@ -26,6 +26,7 @@ _S3 = {
     "request_timeout": 6.0,
     "retry_strategy": fs.AwsStandardS3RetryStrategy(max_attempts=2),  # see `patiently`
 }
+_SECRETS = re.compile(r"(^|&)\w*(secret|key|token|password|sig)\w*=", re.IGNORECASE)
 _GCS_RETRY_S = "5"
 _CURES = (
     ("NO_SUCH_BUCKET", "this bucket does not exist: make it, or name another one"),
@@ -227,9 +228,9 @@ def _checked(text: str) -> str:
         raise ConfigurationError(f"`{text}` names no bucket; write {example}")
     if parts.fragment:
         raise ConfigurationError(f"`{text}` holds a #, which ends a URI; write it as %23")
-    if ":" in parts.netloc.rpartition("@")[0]:
+    if ":" in parts.netloc.rpartition("@")[0] or _SECRETS.search(parts.query):
         raise ConfigurationError(
-            f"`{parts.scheme}://...@{parts.netloc.rpartition('@')[2]}` holds credentials, which "
+            f"`{parts.scheme}://{parts.netloc.rpartition('@')[2]}` holds credentials, which "
             f"would be written into the study; set them in the environment instead (for s3: "
             f"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
         )

@@ -10,6 +10,8 @@ from typing import Any
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayTaskError
 
+from phylon.search.errors import ClusterError
+
 
 class KilledForMemory(RayActorError):
     """Ray killed a worker because its node ran out of memory."""
@@ -48,7 +50,7 @@ class Loss:
         reason: In one line.
         is_innocent: Whether its candidate has nothing to do with it.
         out_of_memory: Whether Ray killed it because its node ran out of memory.
-        is_at_start: Whether it raised before it could take a candidate.
+        is_at_start: Whether it ended before it could take a candidate.
     """
 
     reason: str
@@ -57,7 +59,7 @@ class Loss:
     is_at_start: bool = False
 
 
-def explain(error: Exception | None, *, node_lives: bool) -> Loss:
+def explain(error: Exception | None, *, has_come: bool, node_lives: bool) -> Loss:
     """Tell from what Ray raised why a worker is gone.
 
     A node that vanishes is noticed later than that its worker does not answer any more: a worker
@@ -65,14 +67,24 @@ def explain(error: Exception | None, *, node_lives: bool) -> Loss:
 
     Args:
         error: What Ray raised.
+        has_come: Whether it was ready for candidates.
         node_lives: Whether its node is still part of the cluster.
+
+    Raises:
+        ClusterError: Not the worker is gone, but what hands out candidates.
     """
-    loss = Loss("its worker died")
+    loss = Loss("its worker died") if has_come else Loss("it dies as it starts", is_at_start=True)
     if not node_lives:
         return Loss("its node died", is_innocent=True)
     match error:
+        case RayTaskError(cause=RayActorError()):  # the only actor that a worker asks
+            raise ClusterError(
+                "the mailbox, a process on the driver's node that hands out candidates, died; "
+                "perhaps that node ran out of memory; resume the study"
+            )
         case KilledForMemory():
-            loss = Loss("its worker was killed when its node ran out of memory", out_of_memory=True)
+            reason = "its worker was killed when its node ran out of memory"
+            loss = Loss(reason, out_of_memory=True, is_at_start=not has_come)
         case ActorUnavailableError():
             loss = Loss("its node does not answer", is_innocent=True)
         case RayActorError(preempted=True):

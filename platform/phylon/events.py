@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data from which `from_json` makes an equal event."""
         kind = type(self)
-        fields = {name: _plain(getattr(self, name)) for name in _field_names(kind)}
+        fields = {name: _plain(getattr(self, name)) for name in _FIELD_NAMES[kind]}
         return {"event": kind.__name__, **fields}
 
     @staticmethod
@@ -49,11 +48,6 @@ class Event:
     def restore(cls, fields: dict[str, Any]) -> Event:
         """Build the event from its plain JSON fields, which it may change."""
         return cls(**fields)
-
-
-@functools.cache
-def _field_names(kind: type[Event]) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
@@ -269,3 +263,4 @@ _KINDS: tuple[type[Event], ...] = (
     Interrupted, Finished,
 )  # fmt: skip
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in _KINDS}
+_FIELD_NAMES = {kind: tuple(each.name for each in dataclasses.fields(kind)) for kind in _KINDS}

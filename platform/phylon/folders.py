@@ -55,8 +55,8 @@ class CandidateFolders:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait for what is being removed."""
-        self._remover.shutdown()
+        """Wait for what is being removed; after an error, such as of the storage, no longer."""
+        self._remover.shutdown(cancel_futures=kind is not None)
 
     def __call__(self, event: events.Event) -> None:
         """Remove the folders that this event made useless."""

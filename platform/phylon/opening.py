@@ -7,7 +7,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from phylon import events
@@ -40,6 +40,7 @@ class OpenStudy:
         order: When events are written.
         held: Events that were taken but not yet written, in strict order.
         dropped_bytes: Length of the torn tail that was cut off.
+        held_by: What keeps other drivers out.
     """
 
     study: Study
@@ -49,6 +50,7 @@ class OpenStudy:
     order: Order
     held: Iterable[events.Event]
     dropped_bytes: int
+    held_by: Hold
 
     def begin(self) -> None:
         """Write that this driver takes the study over; the first one also writes what it is."""
@@ -93,13 +95,14 @@ def open_journal(study: Study, held_by: Hold) -> Iterator[OpenStudy]:
         )  # fmt: skip
     early = JournalReader(early_journal.filesystem, early_journal.path)
     held = list(early.read()) if study.config.order == "strict" else []
-    with closing(_writer(journal, reader, held_by)) as writer:
-        if study.config.order == "free":
-            yield OpenStudy(study, state, strategy, writer, FreeOrder(), (), len(reader.tail))
-            return
-        with closing(_writer(early_journal, early, held_by)) as early_writer:
+    with ExitStack() as stack:
+        writer = stack.enter_context(closing(_writer(journal, reader, held_by)))
+        order: Order = FreeOrder()
+        if study.config.order == "strict":
+            early_writer = stack.enter_context(closing(_writer(early_journal, early, held_by)))
             order = StrictOrder(study.config.window, early_writer, state)
-            yield OpenStudy(study, state, strategy, writer, order, held, len(reader.tail))
+        torn = len(reader.tail)
+        yield OpenStudy(study, state, strategy, writer, order, held, torn, held_by)
 
 
 def _writer(location: Location, reader: JournalReader, held_by: Hold) -> JournalWriter:

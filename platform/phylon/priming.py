@@ -8,9 +8,9 @@ from phylon import events
 from phylon.cluster.executor import Executor
 from phylon.driver import Driver
 from phylon.earlier import read_earlier
+from phylon.opening import OpenStudy
 from phylon.scoring import Scoring, proxy_evaluator
 from phylon.search.evaluation import Fingerprinted
-from phylon.search.strategy import Strategy
 from phylon.search.warm_start import recall
 from phylon.state import StudyState
 from phylon.study import Study
@@ -46,7 +46,7 @@ class Priming:
     def run(
         self,
         driver: Driver,
-        strategy: Strategy,
+        opened: OpenStudy,
         executor: Executor,
         on_score: Callable[[], None],
     ) -> None:
@@ -57,14 +57,14 @@ class Priming:
 
         Args:
             driver: Runs the study.
-            strategy: The study's, before its first proposal.
+            opened: The study, its strategy before the first proposal.
             executor: Where networks are scored.
             on_score: Called after each score.
         """
         sources = bool(self._earlier) + bool(self._proxies)
         if not sources:
             return
-        share = max(strategy.initial // (2 * sources), 1)
+        share = max(opened.strategy.initial // (2 * sources), 1)
         parts = self._study.parts
         evaluator: object = parts.evaluator
         data = evaluator.fingerprint() if isinstance(evaluator, Fingerprinted) else {}
@@ -76,6 +76,7 @@ class Priming:
                 parts.space,
                 lambda: driver.stopping,
                 on_score,
+                check=opened.held_by.check,
             )
             start += self._scoring.best(share, executor, self._proxies)
         if not driver.stopping:

@@ -44,6 +44,9 @@ def _check_folder(folder: Path) -> None:
 def check_place(location: Location, *, resume: bool) -> None:
     """Refuse a place that holds something else, or a study that is not to be resumed.
 
+    Names with a dot do not count: a census leaves one there while it looks around, and for good if
+    its driver is killed meanwhile.
+
     Raises:
         StudyError: It does.
     """
@@ -54,7 +57,7 @@ def check_place(location: Location, *, resume: bool) -> None:
                 f"the study {location} exists; go on with it by `phylon resume {location}` "
                 f"(or `phylon run ... --resume`), or choose another name"
             )
-    elif {*location.names()} - _BEFORE_THE_FIRST_EVENT:
+    elif {name for name in location.names() if name[0] != "."} - _BEFORE_THE_FIRST_EVENT:
         raise StudyError(
             f"{location} exists and is no study; choose another name or storage, or move it away"
         )

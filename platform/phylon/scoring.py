@@ -33,6 +33,7 @@ class Scoring:
         space: Where they are drawn from.
         is_stopping: Whether running networks should be abandoned.
         on_score: Called after each score.
+        check: Called before scores are written; raises if the study is no longer ours to write.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class Scoring:
         space: SearchSpace,
         is_stopping: Callable[[], bool],
         on_score: Callable[[], None],
+        *,
+        check: Callable[[], None],
     ) -> None:
         self._is_stopping = is_stopping
         self._on_score = on_score
@@ -61,7 +64,9 @@ class Scoring:
         for event in reader.read():
             if isinstance(event, events.Completed):
                 self._scores[event.candidate_id] = event.metrics
-        self._journal = JournalWriter(journal.filesystem, journal.path, reader=reader)
+        self._journal = JournalWriter(
+            journal.filesystem, journal.path, reader=reader, check=check
+        )
         self._ready = deque(c for c in self._candidates if c.id not in self._scores)
 
     def best(self, n: int, executor: Executor, evaluator: Evaluator) -> list[Architecture]:

@@ -72,7 +72,7 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
             remind = progress.remind
         driver = _driver(study, opened, listeners)
         with calling_on_signal(driver.stop), _saving(driver):
-            priming.run(driver, opened.strategy, executor, remind)
+            priming.run(driver, opened, executor, remind)
             if not driver.stopping:
                 executor.run(driver, evaluator)
             _end(study, driver, executor)

@@ -108,6 +108,8 @@ def test_folders_stay_the_paths_they_were(tmp_path: Path, monkeypatch: pytest.Mo
         ("s3:///studies", "names no bucket"),
         ("s3://bucket/a#b", "holds a #"),
         ("s3://key:secret@bucket/a", "holds credentials.*in the environment"),
+        ("s3://bucket/a?region=x&secret_key=secret", "holds credentials.*in the environment"),
+        ("abfs://box@host/a?client_secret=secret", "^`abfs://host` holds credentials"),
         ("file://host/a", "names the host host.*file:///FOLDER"),
     ],
 )

@@ -12,7 +12,11 @@ import pytest
 import ray
 
 from phylon import events
+from phylon.cluster import TuneExecutor
+from phylon.cluster.executor import Share, Shares, Usage
+from phylon.cluster.location import Location
 from phylon.errors import ClusterError, ConfigurationError, JournalError
+from phylon.search import Candidate
 from tests.cluster.evaluators import Deadly, Diary, Faulty, Heavy, Patient, Unloadable
 from tests.cluster.studies import most_at_once, new_driver, new_executor, run
 
@@ -103,6 +107,33 @@ def test_an_evaluator_that_no_worker_can_load_is_said_so(tmp_path: Path) -> None
 def test_more_than_any_node_has_is_refused_with_the_largest_node(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"asks for 5 cpus .* largest node has 4 cpus"):
         new_executor(tmp_path, cpus=5.0)
+
+
+class BySize(Shares):
+    """Every fourth candidate needs the whole machine, the others a quarter each."""
+
+    least = Share(1.0)
+
+    def of(self, candidate: Candidate) -> Share:
+        return Share(1.0 if candidate.id % 4 else 4.0)
+
+    def larger(self, share: Share) -> None:
+        return None
+
+    def learn(self, candidate: Candidate, usage: Usage, *, sufficed: bool) -> None:
+        """Nothing."""
+
+
+def test_candidates_of_several_sizes_each_get_theirs(tmp_path: Path) -> None:
+    diary = Diary(tmp_path / "diary", seconds=0.2)
+    driver = new_driver(tmp_path, 16)
+    TuneExecutor(Location(tmp_path), BySize()).run(driver, diary)
+    assert driver.state.completed == 16
+    held = {record.id: record.resources["cpus"] for record in driver.state.records.values()}
+    assert held == {number: 1.0 if number % 4 else 4.0 for number in range(16)}
+    assert {int(line[0]): line[3] for line in diary.lines()} == {
+        number: f"{cpus:g}" for number, cpus in held.items()
+    }
 
 
 def test_a_stop_abandons_running_candidates(tmp_path: Path) -> None:

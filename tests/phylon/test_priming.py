@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from pyarrow import fs
 
-from phylon import Choice, Float, Integer, Measurement, SearchSpace, Study, events
+from phylon import Choice, Float, Integer, Measurement, SearchSpace, Study, StudyConfig, events
 from phylon.cluster.serial import SerialExecutor
-from phylon.errors import ConfigurationError, EvaluationError
+from phylon.errors import ConfigurationError, EvaluationError, StudyError
 from phylon.journal import JournalReader
 from phylon.scoring import SCORES, Scoring
 from phylon.search.candidate import Candidate
@@ -195,13 +195,19 @@ class Scorer:
         context.report(Measurement(1, scores, 0.0))
 
 
+def new_scoring(
+    config: StudyConfig, on_score: Callable[[], None], check: Callable[[], None] = lambda: None
+) -> Scoring:
+    return Scoring(config.location, config, SPACE, lambda: False, on_score, check=check)
+
+
 def test_scores_survive_an_interruption(new_study: NewStudy) -> None:
     config = new_study(initial={"name": "zero_cost", "samples": 10}).config
 
     said = list[str]()
 
     def scoring() -> Scoring:
-        return Scoring(config.location, config, SPACE, lambda: False, lambda: said.append(""))
+        return new_scoring(config, lambda: said.append(""))
 
     first, second = Scorer(breaks_at=4), Scorer(breaks_at=99)
     with pytest.raises(KeyboardInterrupt):
@@ -212,6 +218,21 @@ def test_scores_survive_an_interruption(new_study: NewStudy) -> None:
     values = [architecture["x"] for architecture in best]
     assert values == sorted(values, reverse=True)
     assert len(values) == 3
+
+
+def test_no_score_is_written_once_another_driver_has_the_study(new_study: NewStudy) -> None:
+    config = new_study(initial={"name": "zero_cost", "samples": 10}).config
+    said = list[str]()
+
+    def check() -> None:
+        if len(said) > 3:
+            raise StudyError("another driver took it over")
+
+    scoring = new_scoring(config, lambda: said.append(""), check)
+    with pytest.raises(StudyError, match="took it over"):
+        scoring.best(3, SerialExecutor(config.location), Scorer(breaks_at=99))
+    scores = config.location / SCORES
+    assert len(list(JournalReader(scores.filesystem, scores.path).read())) == 3
 
 
 def test_that_nothing_can_be_scored_is_told_with_a_reason(new_study: NewStudy) -> None:

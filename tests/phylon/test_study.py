@@ -116,6 +116,15 @@ def test_a_folder_with_something_else_is_left_alone(new_study: Callable[..., Stu
     assert [path.name for path in study.folder.iterdir()] == ["thesis.tex"]
 
 
+def test_what_a_driver_left_that_was_killed_at_once_is_in_nobodys_way(
+    new_study: Callable[..., Study],
+) -> None:
+    study = new_study()
+    study.folder.mkdir(parents=True)
+    (study.folder / ".phylon-0123").touch()
+    assert run(study, resume=True).completed == 8
+
+
 def test_a_folder_without_a_study_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"is no study.*phylon list"):
         Study.open(tmp_path)

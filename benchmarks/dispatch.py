@@ -23,6 +23,9 @@ from typing_extensions import override
 
 from phylon import events
 from phylon.cluster import TuneExecutor
+from phylon.cluster.executor import Share
+from phylon.cluster.location import Location
+from phylon.cluster.shares import FixedShares
 from phylon.config import StudyConfig
 from phylon.driver import Driver
 from phylon.journal import JournalWriter
@@ -34,7 +37,7 @@ from phylon.search.evaluation import Context
 from phylon.state import StudyState
 
 SPACE = SearchSpace(x=Float(0.0, 1.0))
-RESOURCES = {"cpus": 0.5, "gpus": 0.0}
+SHARE = Share(cpus=0.5)
 SLOTS = 4
 STREAMED, STOCK, SLOW = 2000, 160, 60
 
@@ -83,7 +86,8 @@ def run_phylon(candidates: int, seconds: float) -> list[float]:
         strategy = make_strategy("regularized_evolution", SPACE)
         ledger = Ledger(writer, StudyState([created]), strategy, [watch])
         driver = Driver(config, strategy, ledger, order=FreeOrder())
-        TuneExecutor(folder, RESOURCES).run(driver, Evaluator(seconds))
+        executor = TuneExecutor(Location(folder), FixedShares(SHARE, largest=0))
+        executor.run(driver, Evaluator(seconds))
         writer.close()
     return watch.ends
 
@@ -121,7 +125,7 @@ def run_stock(trials: int) -> list[float]:
     watch = StockWatch()
     with tempfile.TemporaryDirectory() as scratch:
         tune.Tuner(
-            tune.with_resources(StockTrainable, {"CPU": RESOURCES["cpus"]}),
+            tune.with_resources(StockTrainable, {"CPU": SHARE.cpus}),
             param_space={"x": tune.uniform(0.0, 1.0)},
             tune_config=tune.TuneConfig(
                 num_samples=trials, reuse_actors=True, max_concurrent_trials=SLOTS

@@ -236,8 +236,8 @@ class Bridge:
             self._let_go(trial_id)
         self._deal()
         for share in crew.idle_sizes():
-            while line.lacking() >= self._most_others and (trial_id := crew.idle(share)):
-                self._let_go(trial_id)
+            while line.lacking() >= self._most_others and (idle := crew.idle(share)):
+                self._let_go(idle)
 
     def _keep_time(self) -> None:
         """Do what is due from time to time."""

@@ -13,7 +13,7 @@ from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorErro
 from phylon.search.errors import ClusterError
 
 
-class KilledForMemory(RayActorError):
+class KilledForMemory(RayActorError):  # noqa: N818 - what happened to the worker
     """Ray killed a worker because its node ran out of memory."""
 
 
@@ -32,7 +32,7 @@ def surviving_memory_kills() -> Iterator[None]:
         exception: Exception,
     ) -> None:
         if isinstance(exception, OutOfMemoryError):
-            exception = KilledForMemory(None, str(exception))
+            exception = KilledForMemory(error_msg=str(exception))
         original(self, tracked_actor_task, exception)
 
     RayActorManager._actor_task_failed = mended  # type: ignore[method-assign]

@@ -10,6 +10,8 @@ from phylon import events
 from phylon.cluster.location import CANDIDATES, Location
 from phylon.state import Record, StudyState
 
+_REMOVERS = 4  # threads: a store takes tens of milliseconds for a folder
+
 log = logging.getLogger(__name__)
 
 
@@ -21,7 +23,7 @@ class CandidateFolders:
     a candidate that continues them has ended. Any of these may still be promoted: the more results
     there are, the more are among the best.
 
-    They are removed in a thread, since an object store takes its time. What cannot be removed
+    They are removed in threads, since an object store takes its time. What cannot be removed
     stays, and is tried again by the next driver.
 
     Args:
@@ -32,7 +34,7 @@ class CandidateFolders:
 
     def __init__(self, location: Location, state: StudyState, keep: int) -> None:
         self._root = location / CANDIDATES
-        self._remover = ThreadPoolExecutor(max_workers=1)
+        self._remover = ThreadPoolExecutor(_REMOVERS)
         self._state = state
         self._keep = keep
         search = [r for r in state.records.values() if r.candidate.phase == "search"]

@@ -27,12 +27,13 @@ from phylon.signals import stop_requested
 from phylon.sinks import GrowingSegment, Objects
 
 _BLOCK = 1 << 20  # bytes read at a time
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().raw_decode  # twice as fast as json.loads on short texts
 
 
 def encode_line(event: Event) -> bytes:
     """Return one line of a segment."""
-    text = json.dumps(event.to_json(), separators=(",", ":")).encode()
+    text = _encode(event.to_json()).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 

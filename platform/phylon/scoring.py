@@ -64,9 +64,7 @@ class Scoring:
         for event in reader.read():
             if isinstance(event, events.Completed):
                 self._scores[event.candidate_id] = event.metrics
-        self._journal = JournalWriter(
-            journal.filesystem, journal.path, reader=reader, check=check
-        )
+        self._journal = JournalWriter(journal.filesystem, journal.path, reader=reader, check=check)
         self._ready = deque(c for c in self._candidates if c.id not in self._scores)
 
     def best(self, n: int, executor: Executor, evaluator: Evaluator) -> list[Architecture]:

@@ -161,9 +161,7 @@ def _saving(driver: Driver) -> Iterator[None]:
         raise
 
 
-def _progress(
-    study: Study, state: StudyState, slots: int, notice: Callable[[], str]
-) -> Progress:
+def _progress(study: Study, state: StudyState, slots: int, notice: Callable[[], str]) -> Progress:
     final = study.config.final
     totals: dict[Phase, int] = {
         "search": study.config.budget.candidates,

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorDiedError
 
 from phylon.cluster import bridge, crew
 from phylon.cluster.attempts import Ended
@@ -145,6 +146,7 @@ class Simulation:
         )
         for module in (bridge, crew):
             monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(bridge, "living_nodes", lambda: self.quota.nodes)
         self.bridge = Bridge(study, mailbox, study, self.quota)  # type: ignore[arg-type]
 
     def run(self, seconds: float) -> None:
@@ -160,6 +162,17 @@ class Simulation:
             self.now += TICK_S
         if self.bridge.error:
             raise self.bridge.error
+
+    def lose(self, name: str, error: Exception) -> None:
+        """Let a worker end by itself."""
+        del self.workers[name]
+        self.bridge.lose(name, error)
+
+    def lose_node(self, node: str) -> None:
+        """Let a node die with all workers on it."""
+        self.quota.nodes = {name: it for name, it in self.quota.nodes.items() if name != node}
+        for name in [name for name, worker in self.workers.items() if worker.node == node]:
+            self.lose(name, ActorDiedError())
 
     def _place(self) -> None:
         for worker in self.workers.values():

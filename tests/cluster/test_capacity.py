@@ -95,7 +95,9 @@ def test_nobody_could_have_more_without_taking_it_from_who_has_less(
         more = held[name] + demand.bundle["CPU"]
         if slots[name] < demand.slots and sum(held.values()) + demand.bundle["CPU"] > total:
             most = max(held.values())
-            assert held[name] == most or more > most - max(it.bundle["CPU"] for it in demands.values())
+            assert held[name] == most or more > most - max(
+                it.bundle["CPU"] for it in demands.values()
+            )
         elif slots[name] < demand.slots:
             pytest.fail(f"{name} could have one more: {slots} of {demands}")
 

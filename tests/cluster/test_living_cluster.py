@@ -89,6 +89,7 @@ def test_nodes_that_join_are_used_and_nodes_that_die_cost_no_candidate(
     assert max(first.values()) < joined + 60
 
 
+@pytest.mark.slow
 def test_a_cluster_without_any_cpu_is_waited_for(cluster: Cluster, tmp_path: Path) -> None:
     node = cluster.add_node(**NODE)
     watch = Watch()
@@ -120,6 +121,7 @@ def _spans(folder: Path, begin: float = 0.0, end: float = 1e12) -> list[tuple[fl
     return [span for span in spans if begin <= span[0] and span[1] <= end]
 
 
+@pytest.mark.slow
 def test_studies_share_a_cluster_fairly_and_keep_their_caps(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -140,9 +142,9 @@ def test_studies_share_a_cluster_fairly_and_keep_their_caps(
     theirs = _spans(tmp_path / "b")
     begin, end = theirs[20][0], theirs[-10][1]
     shared = _spans(tmp_path / "a", begin, end)
-    print(f"together for {end - begin:.1f} s: {len(shared)} and {len(_spans(tmp_path / 'b', begin, end))}")
-    print("before", most_at_once(_spans(tmp_path / "a", 0, theirs[0][0])))
-    print("after", most_at_once(_spans(tmp_path / "a", theirs[-1][1])))
+    print(
+        f"together for {end - begin:.1f} s: {len(shared)} and {len(_spans(tmp_path / 'b', begin, end))}"
+    )
     assert most_at_once(theirs) <= 3
     assert most_at_once(shared) == 2
     assert most_at_once(_spans(tmp_path / "a", theirs[-1][1])) == 4

@@ -117,20 +117,21 @@ class BySize(Shares):
     def of(self, candidate: Candidate) -> Share:
         return Share(1.0 if candidate.id % 4 else 4.0)
 
-    def larger(self, share: Share) -> None:
+    def larger(self, share: Share) -> None:  # noqa: ARG002
         return None
 
     def learn(self, candidate: Candidate, usage: Usage, *, sufficed: bool) -> None:
         """Nothing."""
 
 
+@pytest.mark.slow
 def test_candidates_of_several_sizes_each_get_theirs(tmp_path: Path) -> None:
     diary = Diary(tmp_path / "diary", seconds=0.2)
-    driver = new_driver(tmp_path, 16)
+    driver = new_driver(tmp_path, 8)
     TuneExecutor(Location(tmp_path), BySize()).run(driver, diary)
-    assert driver.state.completed == 16
+    assert driver.state.completed == 8
     held = {record.id: record.resources["cpus"] for record in driver.state.records.values()}
-    assert held == {number: 1.0 if number % 4 else 4.0 for number in range(16)}
+    assert held == {number: 1.0 if number % 4 else 4.0 for number in range(8)}
     assert {int(line[0]): line[3] for line in diary.lines()} == {
         number: f"{cpus:g}" for number, cpus in held.items()
     }

@@ -54,7 +54,7 @@ def evaluate(evaluator: Evaluator, candidate: Candidate, context: Context, share
             evaluator.evaluate(candidate, context)
     except GivenBack:
         raise
-    except Exception as raised:  # noqa: BLE001 - whatever the user's network does
+    except (Exception, SystemExit) as raised:  # noqa: BLE001 - whatever the user's network does
         is_short = is_out_of_memory(raised)
         error = str(raised) if isinstance(raised, EvaluationError) else _named(raised)
     seconds = time.perf_counter() - begin
@@ -63,7 +63,7 @@ def evaluate(evaluator: Evaluator, candidate: Candidate, context: Context, share
     return Ended(seconds, error, is_short, cap.peak)
 
 
-def _named(error: Exception) -> str:
+def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 

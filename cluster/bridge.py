@@ -50,7 +50,7 @@ class Bridge:
     ) -> None:
         self.error: Exception | None = None
         self._study = study
-        self._mailbox = mailbox
+        self._mailbox: Any = mailbox
         self._shares = shares
         self._quota = quota
         self._crew = Crew(quota.room)

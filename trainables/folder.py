@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -79,9 +80,11 @@ class CandidateFolder:
         _write(self.checkpoint, lambda path: trainer.save_checkpoint(path, weights_only=False))
 
     def save_weights(self, module: nn.Module, history: Sequence[Measurement]) -> None:
-        """Write the weights of the trained module."""
+        """Write the weights of the trained module, and remove what broken attempts have left."""
         metadata = {METADATA: json.dumps(self.state(history))}
         _write(self.weights, lambda path: save_model(module, str(path), metadata))
+        for leftover in self.path.glob(".*.partial"):
+            leftover.unlink(missing_ok=True)
 
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint of a training that is over."""
@@ -159,6 +162,7 @@ def _checkpoint_state(path: Path) -> Any:  # noqa: ANN401 - plain data
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
+    # Under a name of its own: a worker that was cut off may still write here beside its successor.
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     write(partial)
     partial.replace(path)

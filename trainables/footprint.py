@@ -54,7 +54,7 @@ class Footprint:
         )
         self._told = False
         self._shapes: dict[str, Any] = {}
-        with isolate_rng(), quiet(), self._tolerating("the data"):
+        with isolate_rng(include_cuda=False), quiet(), self._tolerating("the data"):
             data = task.datamodule(seed, batch_size)
             for stage in STAGES:
                 batch = first_batch(data, stage)
@@ -65,7 +65,7 @@ class Footprint:
 
         A step that cannot be gone through counts as far as it came.
         """
-        with isolate_rng(), quiet(), warnings.catch_warnings():
+        with isolate_rng(include_cuda=False), quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tally, is_built = _Tally(), False
             with self._tolerating("build"), torch.device("meta"), tally:

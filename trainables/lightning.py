@@ -15,7 +15,7 @@ from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from phylon.search.errors import OutOfMemory, is_out_of_memory
+from phylon.search.errors import EvaluationError, OutOfMemory, is_out_of_memory
 from phylon.search.evaluation import Context
 from phylon.trainables.reporter import EpochReporter
 
@@ -72,8 +72,14 @@ def supervised(context: Context) -> Iterator[None]:
 
     Raises:
         OutOfMemory: Memory ran out.
+        EvaluationError: The context lends a GPU that torch does not see.
         KeyboardInterrupt: Ctrl-C was pressed, which Lightning by itself turns into an exit.
     """
+    if context.device == "cuda" and not torch.cuda.is_available():
+        raise EvaluationError(
+            f"Ray lends the candidate a GPU, but torch {torch.__version__} sees none on this node; "
+            f"install a build of torch for its driver, or set `resources.gpus: 0`"
+        )
     torch.set_num_threads(context.threads)
     shortage = ""
     try:

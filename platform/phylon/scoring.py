@@ -136,16 +136,13 @@ class Scoring:
             self._unwritten = []
 
     def lose(
-        self,
-        running: int,
-        waiting: Sequence[int],
-        reason: str,
-        *,
-        innocent: bool = False,  # noqa: ARG002
+        self, running: int, waiting: Sequence[int], reason: str, *, innocent: bool = False
     ) -> None:
-        """Leave out a network that took its worker with it; those that waited run elsewhere."""
-        self._failed[running] = reason
-        self._ready.extendleft(self._candidates[number] for number in reversed(waiting))
+        """Leave out a network that took its worker with it; all others are scored elsewhere."""
+        again = [running, *waiting] if innocent else waiting
+        if not innocent:
+            self._failed[running] = reason
+        self._ready.extendleft(self._candidates[number] for number in reversed(again))
 
 
 def proxy_evaluator(evaluator: object, config: StudyConfig) -> Evaluator:

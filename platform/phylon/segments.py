@@ -91,8 +91,15 @@ def fetch(
     """
 
     def content(segment: Segment) -> bytes:
-        with filesystem.open_input_file(f"{folder}/{segment.name}") as file:
-            return bytes(file.read())
+        path = f"{folder}/{segment.name}"
+        try:
+            with filesystem.open_input_file(path) as file:
+                return bytes(file.read())
+        except OSError as error:
+            # A store says "internal failure" of an object that is removed after it was opened.
+            if filesystem.get_file_info(path).is_file:
+                raise
+            raise FileNotFoundError(f"{path} is gone") from error
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for begin in range(0, len(wanted), _AT_ONCE):

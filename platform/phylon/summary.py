@@ -76,7 +76,7 @@ def studies_table(root: Location) -> Table:
     """Return a table of the studies in a storage folder, or in a place of an object store.
 
     Raises:
-        ConfigurationError: The folder does not exist.
+        ConfigurationError: The folder does not exist, or the store cannot be read.
     """
     if root.local is not None and not root.local.is_dir():
         raise ConfigurationError(
@@ -89,12 +89,21 @@ def studies_table(root: Location) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("best")
     table.add_column("time", justify="right")
-    for location in (root / name for name in root.names()):
+    for location in (root / name for name in _names(root)):
         if (location / JOURNAL).exists():
             table.add_row(*_cells(location))
     if not table.row_count:
         table.caption = "none yet; `phylon run STUDY.yaml` begins one"
     return table
+
+
+def _names(root: Location) -> list[str]:
+    try:
+        return root.names()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{root} cannot be read: {error.strerror or error}; check the URI and your credentials"
+        ) from error
 
 
 def _cells(location: Location) -> list[str]:

@@ -142,9 +142,8 @@ def test_studies_share_a_cluster_fairly_and_keep_their_caps(
     theirs = _spans(tmp_path / "b")
     begin, end = theirs[20][0], theirs[-10][1]
     shared = _spans(tmp_path / "a", begin, end)
-    print(
-        f"together for {end - begin:.1f} s: {len(shared)} and {len(_spans(tmp_path / 'b', begin, end))}"
-    )
+    second_had = len(_spans(tmp_path / "b", begin, end))
+    print(f"together for {end - begin:.1f} s: {len(shared)} and {second_had} candidates")
     assert most_at_once(theirs) <= 3
     assert most_at_once(shared) == 2
     assert most_at_once(_spans(tmp_path / "a", theirs[-1][1])) == 4

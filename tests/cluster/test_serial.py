@@ -24,6 +24,15 @@ class Steps:
                 context.report(Measurement(step, {"y": 1.0}, 0.0))
 
 
+class Exits:
+    """Ends the program; so it does with a thread of a worker, which is silent about it."""
+
+    metrics = ("y",)
+
+    def evaluate(self, _candidate: Candidate, _context: Context) -> None:
+        raise SystemExit(7)
+
+
 class Recorder:
     """A study of two candidates that notes what it is told."""
 
@@ -81,3 +90,9 @@ def test_candidates_run_one_after_another(tmp_path: Path) -> None:
         *(f"0.{step}" for step in range(1, 11)), "0 completed",
         *(f"1.{step}" for step in range(1, 11)), "1 completed",
     ]  # fmt: skip
+
+
+def test_a_candidate_that_ends_the_program_fails_alone(tmp_path: Path) -> None:
+    study = Recorder()
+    SerialExecutor(Location(tmp_path)).run(study, Exits())
+    assert study.told == ["0 failed: SystemExit: 7", "1 failed: SystemExit: 7"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from itertools import islice
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import PythonFile
 
 from phylon import sinks
 from phylon.errors import JournalError, StudyError
@@ -137,6 +139,34 @@ def test_a_reader_finds_again_what_was_joined_while_it_read_something_else() -> 
     seen = list(islice(reading, 2))
     writer.append(*some_events(83, 1))
     assert seen + list(reading) == some_events(0, 84)
+
+
+class Cut(io.RawIOBase):
+    """What is read of an object that is removed after it was opened, as S3 has it."""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, _size: int = -1) -> bytes:
+        raise OSError("AWS Error INTERNAL_FAILURE during GetObject operation")
+
+
+def test_an_object_that_is_joined_between_opening_and_reading_is_found_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = FaultyStore()
+    writer = open_writer(store)
+    for number in range(3):
+        writer.append(*some_events(number, 1))
+    open_input_file = store.open_input_file
+
+    def join_first(path: str) -> PythonFile:
+        monkeypatch.setattr(store, "open_input_file", open_input_file)
+        writer.append(*some_events(writer.events, 1))
+        return PythonFile(Cut(), mode="r")
+
+    monkeypatch.setattr(store, "open_input_file", join_first)
+    assert read(store)[:4] == some_events(0, 4)
 
 
 def test_a_write_that_comes_after_the_study_was_lost_is_passed_over() -> None:

@@ -235,6 +235,19 @@ def test_no_score_is_written_once_another_driver_has_the_study(new_study: NewStu
     assert len(list(JournalReader(scores.filesystem, scores.path).read())) == 3
 
 
+def test_only_a_network_that_took_its_worker_with_it_is_left_out(new_study: NewStudy) -> None:
+    scoring = new_scoring(new_study(initial={"name": "zero_cost", "samples": 4}).config, lambda: None)
+
+    def proposed() -> list[int]:
+        return [candidate.id for candidate in iter(scoring.propose, None)]
+
+    assert proposed() == [0, 1, 2, 3]
+    scoring.lose(0, [1], "its node died", innocent=True)
+    assert proposed() == [0, 1]
+    scoring.lose(2, [3], "its worker died")
+    assert proposed() == [3]
+
+
 def test_that_nothing_can_be_scored_is_told_with_a_reason(new_study: NewStudy) -> None:
     task: Any = load_task("digits")
     space = SearchSpace(stages=Choice(1, 2), activation=Choice("none"))

@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from phylon import Candidate, Context, Study
+from phylon.cli import main
 from phylon.cluster.location import CANDIDATES, Location
 from phylon.errors import JournalError, StudyError
 from phylon.journal import JournalReader
 from phylon.lock import hold
-from tests.cluster.store import Gate, Store
+from tests.cluster.store import Gate, Store, answering
 from tests.phylon.toy import SPACE, Toy, run
 
 
@@ -127,3 +128,13 @@ def test_a_stop_is_not_held_up_by_a_store_that_is_away(store: Store, at_candidat
         assert time.monotonic() - began < 60
         gate.open()
         assert run(study, resume=True).completed == 16
+
+
+def test_a_store_that_lets_nobody_in_is_said(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with answering(403) as port:
+        assert main(["list", str(store.location(port=port))]) == 2
+    said = capsys.readouterr().err
+    assert "ACCESS_DENIED" in said
+    assert "check the URI and your credentials" in said

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pytorch_lightning import LightningDataModule
 from torch import nn
 
-from phylon.search import Architecture, Candidate, Measurement
+from phylon.search import Architecture, Candidate, Context, Measurement
 from phylon.search.errors import ConfigurationError, EvaluationError
 from phylon.trainables import LightningEvaluator, Task, Training
 
@@ -118,3 +120,21 @@ def test_batches_too_small_for_the_task_are_refused(bars: Task, own: Task) -> No
 def test_settings_are_positive_integers(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"training.{name} is {value!r}"):
         Training(**{name: value})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU here")
+def test_a_gpu_that_torch_does_not_see_is_told(own: Task, tmp_path: Path) -> None:
+    context = Context(tmp_path / "0", report=lambda _: None, device="cuda")
+    with pytest.raises(EvaluationError, match=r"sees none on this node.*resources\.gpus: 0"):
+        LightningEvaluator(own, Training(epochs=1)).evaluate(OWN, context)
+
+
+def test_what_a_broken_attempt_left_goes_when_the_training_is_over(
+    own: Task, tmp_path: Path
+) -> None:
+    folder = tmp_path / "0"
+    folder.mkdir()
+    (folder / ".last.ckpt.0123.partial").write_bytes(b"half")
+    context = Context(folder, report=lambda _: None)
+    LightningEvaluator(own, Training(epochs=1)).evaluate(OWN, context)
+    assert [path.name for path in folder.iterdir()] == ["weights.safetensors"]

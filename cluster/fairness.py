@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import json
 import time
-import uuid
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -73,10 +72,13 @@ class Neighbours:
 
     Each keeps an entry in the key-value store that Ray's head has for itself, and counts in it. No
     clocks are compared: an entry that no longer counts is that of a dead driver, and is removed.
+
+    Args:
+        name: The study's own, by which the next driver of it takes over the entry of a dead one.
     """
 
-    def __init__(self) -> None:
-        self.name = uuid.uuid4().hex
+    def __init__(self, name: str) -> None:
+        self.name = name
         self._count = 0
         self._seen: dict[str, tuple[int, float]] = {}
 
@@ -119,15 +121,16 @@ class Quota:
     """How many workers a study may have at the moment.
 
     Args:
+        study: Where the study lives.
         slots: At most so many, however large the cluster is; None for no limit.
     """
 
-    def __init__(self, slots: int | None) -> None:
+    def __init__(self, study: str, slots: int | None) -> None:
         self.room = Room()
         self.words = ""
         self._most = slots or UNLIMITED
         self._wishes: deque[int] = deque(maxlen=MEMORY_OF_WISHES)
-        self._neighbours = Neighbours()
+        self._neighbours = Neighbours(study)
 
     def refresh(self, bundle: Bundle, wanted: int) -> int:
         """Look at the cluster; return how many workers the study may have.

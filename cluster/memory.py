@@ -44,9 +44,7 @@ class Cap:
 
     def __init__(self, share: Share, device: str) -> None:
         self.peak = 0
-        has_gpu = (
-            device == "cuda" and 0 < share.gpus <= 1 and any(map(os.path.exists, _GPU_DRIVERS))
-        )
+        has_gpu = device == "cuda" and 0 < share.gpus <= 1 and _has_torch_a_gpu()
         self._gpu = _Gpu(share.gpus) if has_gpu else None
         self._host = _Host(share.memory) if share.memory and sys.platform == "linux" else None
 
@@ -149,6 +147,11 @@ class _Gpu:
         if self._part < 1:
             cuda.set_per_process_memory_fraction(1.0)
         return int(cuda.max_memory_reserved()) + self._context
+
+
+def _has_torch_a_gpu() -> bool:
+    """Whether torch is worth importing, and sees a GPU; an evaluator may get by without it."""
+    return any(map(os.path.exists, _GPU_DRIVERS)) and bool(_cuda().is_available())
 
 
 def _cuda() -> Any:  # noqa: ANN401

@@ -50,7 +50,7 @@ class TuneExecutor:
     def __init__(self, location: Location, shares: Shares, *, slots: int | None = None) -> None:
         self._location = location
         self._shares = shares
-        self._quota = Quota(slots)
+        self._quota = Quota(str(location), slots)
         self._most = slots or UNLIMITED
         check_share(living_nodes(), shares.least)
 

@@ -14,7 +14,7 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
 from pyarrow import fs
@@ -218,8 +218,9 @@ class JournalWriter:
         self._write(lambda: self._sink.append(self.events, data))
         self.events += len(events)
         if self._sink.is_scattered:
-            self._check()
-            self._sink.join(self.events)
+            with suppress(OSError):  # these events are there; the next ones wait for the storage
+                self._check()
+                self._sink.join(self.events)
 
     def close(self) -> None:
         """Let go of the segment. Closing twice does nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from phylon.cluster.census import Node
 from phylon.cluster.executor import Share, Shares, Usage
@@ -36,9 +37,10 @@ def new_shares(
         ConfigurationError: ``gpus: auto`` where no node tells the memory of its GPUs.
     """
     shares = _shares(resources, nodes, evaluator)
-    for record in _instructive(records):
+    for record in _instructive(records, resources):
         if record.outgrew and record.state == "pending":
-            usage = Usage(record.seconds, Share.from_json(record.outgrew), record.node, record.peak)
+            held = replace(Share.from_json(record.outgrew), cpus=resources.cpus)
+            usage = Usage(record.seconds, held, record.node, record.peak)
             shares.learn(record.candidate, usage, sufficed=False)
         elif record.state == "completed":
             usage = Usage(record.seconds, node=record.node, peak=record.peak)
@@ -46,9 +48,16 @@ def new_shares(
     return shares
 
 
-def _instructive(records: Iterable[Record]) -> list[Record]:
-    taught = [record for record in records if record.peak or record.outgrew]
-    return taught[-REMEMBERED:]
+def _instructive(records: Iterable[Record], resources: Resources) -> list[Record]:
+    """Return the last candidates whose need was seen, of the memory that now counts."""
+
+    def had_gpu(record: Record) -> bool:
+        held = record.outgrew if record.state == "pending" else record.resources
+        return held.get("gpus", 0.0) > 0
+
+    has_gpu = resources.gpus != 0
+    taught = [each for each in records if each.peak or each.outgrew]
+    return [each for each in taught if had_gpu(each) == has_gpu][-REMEMBERED:]
 
 
 def _shares(resources: Resources, nodes: Sequence[Node], evaluator: Evaluator) -> Shares:

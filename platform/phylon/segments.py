@@ -33,9 +33,9 @@ class Segment:
     size: int = 0
 
     @property
-    def rank(self) -> tuple[int, int]:
-        """Its place in the order of reading; of two for the same events the latest driver's."""
-        return self.first, -(self.stretch or 0)
+    def rank(self) -> tuple[int, bool, int]:
+        """Its place in the order of reading: what was joined first, then the latest driver's."""
+        return self.first, self.last is None, -(self.stretch or 0)
 
 
 def growing(first: int) -> str:

@@ -96,8 +96,9 @@ class GrowingSegment:
 class Objects:
     """A driver's objects in a store: one for each append, and in time one for a stretch of them.
 
-    Nothing is ever overwritten. A stretch is joined before its objects are removed, and readers
-    leave out what they find twice. What an earlier driver left is joined at the start.
+    A stretch is joined before its objects are removed, and readers leave out what they find twice.
+    What an earlier driver left is joined at the start. Should that driver only have stood still,
+    its last write lands in a stretch that is read no more.
 
     Args:
         filesystem: The store.
@@ -137,6 +138,7 @@ class Objects:
         for stretch in {each.stretch for each in loose}:
             self._filesystem.delete_dir(f"{self._folder}/{stretch:012d}")
         self._begin(at)
+        self._due = JOIN_AFTER - 1  # the first object: one of a stalled driver may have its name
 
     def append(self, first: int, data: bytes) -> None:
         """Write lines, all or none."""

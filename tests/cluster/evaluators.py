@@ -108,17 +108,21 @@ class Heavy:
         context.report(Measurement(1, {"y": float(self.data.flags.writeable)}, 0.0))
 
 
+@dataclass
 class Unloadable:
-    """Can be pickled, but not unpickled."""
+    """Can be pickled, but not unpickled: that raises, or kills the process."""
 
-    metrics = ("y",)
+    kills: bool = False
+    metrics: tuple[str, ...] = ("y",)
 
     def evaluate(self, _candidate: Candidate, context: Context) -> None:
         context.report(Measurement(1, {"y": 1.0}, 0.0))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _cannot_load, ()
+        return _cannot_load, (self.kills,)
 
 
-def _cannot_load() -> None:
+def _cannot_load(kills: bool) -> None:
+    if kills:
+        os.kill(os.getpid(), signal.SIGKILL)
     raise ImportError("no such thing on the workers")

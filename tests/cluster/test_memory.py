@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from phylon.cluster.memory import SLACK
+from phylon.cluster import memory
+from phylon.cluster.executor import Share
+from phylon.cluster.memory import SLACK, Cap
 
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
@@ -68,3 +70,12 @@ def test_without_a_planned_share_nothing_is_bounded_or_measured() -> None:
     (free,) = results(start("numpy", 0, 600))
     assert free["error"] is None
     assert free["peak"] == 0
+
+
+def test_a_gpu_that_torch_does_not_see_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_GPU_DRIVERS", ("/dev/null",))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    cap = Cap(Share(1.0, 0.5), "cuda")
+    with cap:
+        assert not cap.is_planned
+    assert cap.peak == 0

@@ -12,9 +12,11 @@ import pytest
 import ray
 
 from phylon import events
-from phylon.cluster import TuneExecutor
+from phylon.cluster import TuneExecutor, tune_executor
 from phylon.cluster.executor import Share, Shares, Usage
+from phylon.cluster.fairness import Demand, Neighbours
 from phylon.cluster.location import Location
+from phylon.cluster.mailbox import start_mailbox
 from phylon.errors import ClusterError, ConfigurationError, JournalError
 from phylon.search import Candidate
 from tests.cluster.evaluators import Deadly, Diary, Faulty, Heavy, Patient, Unloadable
@@ -99,9 +101,39 @@ def test_a_worker_that_has_to_leave_gives_its_candidate_back(tmp_path: Path) -> 
     assert int(begun[1][2]) > 1
 
 
-def test_an_evaluator_that_no_worker_can_load_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match=r"started: ImportError: no such thing on the workers"):
-        run(tmp_path, Unloadable(), 2)
+@pytest.mark.parametrize(
+    ("evaluator", "reason"),
+    [
+        (Unloadable(), "ImportError: no such thing on the workers"),
+        pytest.param(Unloadable(kills=True), "it dies as it starts", marks=pytest.mark.slow),
+    ],
+    ids=["raises", "kills"],
+)
+def test_an_evaluator_that_no_worker_can_load_is_said_so(
+    tmp_path: Path, evaluator: Unloadable, reason: str
+) -> None:
+    with pytest.raises(ClusterError, match=f"no worker can be started: {reason}"):
+        run(tmp_path, evaluator, 2)
+
+
+@pytest.mark.slow
+def test_without_its_mailbox_the_run_ends_and_no_candidate_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox, diary = start_mailbox(), Diary(tmp_path / "diary", seconds=0.5)
+    monkeypatch.setattr(tune_executor, "start_mailbox", lambda: mailbox)
+
+    def kill() -> None:
+        while not diary.path.exists():
+            time.sleep(0.1)
+        ray.kill(mailbox)
+
+    threading.Thread(target=kill, daemon=True).start()
+    driver = new_driver(tmp_path, 60)
+    with pytest.raises(ClusterError, match="hands out candidates, died"):
+        new_executor(tmp_path, cpus=1.0).run(driver, diary)
+    assert driver.state.completed < 60
+    assert not driver.state.failed
 
 
 def test_more_than_any_node_has_is_refused_with_the_largest_node(tmp_path: Path) -> None:
@@ -170,6 +202,17 @@ def test_a_cluster_that_others_use_too_only_slows_the_study(
     executor.run(driver, Diary(tmp_path / "diary", seconds=0.1))
     ray.kill(greedy)
     assert driver.state.completed == 8
+
+
+def test_the_next_driver_of_a_study_is_no_other_study() -> None:
+    demand = Demand({"CPU": 1.0}, slots=4)
+    assert Neighbours("/studies/a").exchange(demand) == {}  # and its driver is killed
+    again, other = Neighbours("/studies/a"), Neighbours("/studies/b")
+    assert again.exchange(demand) == {}
+    assert other.exchange(demand) == {"/studies/a": demand}
+    again.leave()
+    assert other.exchange(demand) == {}
+    other.leave()
 
 
 def test_nothing_of_tune_is_left_behind(tmp_path: Path) -> None:

@@ -7,6 +7,11 @@ from typing import Any
 
 from pyarrow import PythonFile, fs
 
+from phylon.events import Event, Lost
+from phylon.journal import JournalReader, JournalWriter
+
+FOLDER = "bucket/journal"
+
 
 class Died(BaseException):
     """The process ends here."""
@@ -99,3 +104,17 @@ class _Upload(io.BytesIO):
             data = self.getvalue()
             super().close()
             self._store.put(self._path, data)
+
+
+def some_events(first: int, count: int) -> list[Event]:
+    return [Lost(time=0.0, candidate_id=i, reason="x") for i in range(first, first + count)]
+
+
+def read(store: FaultyStore) -> list[Event]:
+    return list(JournalReader(store.filesystem, FOLDER).read())
+
+
+def open_writer(store: FaultyStore) -> JournalWriter:
+    reader = JournalReader(store.filesystem, FOLDER)
+    assert len(list(reader.read())) == reader.events
+    return JournalWriter(store.filesystem, FOLDER, reader=reader)

@@ -111,6 +111,19 @@ def test_a_resumed_study_knows_what_candidates_needed() -> None:
     assert resumed.of(outgrown.candidate).memory == 64 * GIB
 
 
+def test_what_was_needed_of_another_memory_does_not_teach() -> None:
+    on_gpus = {"cpus": 8.0, "gpus": 0.5}
+    done = [Record(candidate(i, 1.0), "completed", peak=30 * GIB, resources=on_gpus) for i in range(9)]
+    outgrown = Record(candidate(9, 1.0), outgrew=on_gpus)
+    without = shares_for([*done, outgrown], memory="auto")
+    assert without.of(outgrown.candidate) == without.of(candidate(10, 1.0)) == without.least
+
+
+def test_a_candidate_that_outgrew_its_share_has_the_cpus_of_now() -> None:
+    outgrown = Record(candidate(0, 1.0), outgrew={"cpus": 8.0, "gpus": 0.25})
+    assert shares_for([outgrown], gpus=0.25).of(outgrown.candidate) == Share(1.0, 0.5)
+
+
 def test_of_an_evaluator_that_foresees_nothing_peaks_are_learned() -> None:
     assert shares_for(blind=True, memory="auto").of(candidate(0, 99.0)).memory == 8 * GIB
     done = [Record(candidate(i, 0.0), "completed", peak=(10 + i) * GIB) for i in range(3)]

@@ -236,7 +236,9 @@ def test_no_score_is_written_once_another_driver_has_the_study(new_study: NewStu
 
 
 def test_only_a_network_that_took_its_worker_with_it_is_left_out(new_study: NewStudy) -> None:
-    scoring = new_scoring(new_study(initial={"name": "zero_cost", "samples": 4}).config, lambda: None)
+    scoring = new_scoring(
+        new_study(initial={"name": "zero_cost", "samples": 4}).config, lambda: None
+    )
 
     def proposed() -> list[int]:
         return [candidate.id for candidate in iter(scoring.propose, None)]

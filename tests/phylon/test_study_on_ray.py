@@ -17,6 +17,7 @@ import pytest
 import ray
 
 from phylon import Study
+from phylon.cluster.location import Location
 from phylon.events import Event, Interrupted, Opened
 from phylon.study import read_state
 from tests.phylon.toy import journal
@@ -93,7 +94,7 @@ def test_a_signal_stops_with_everything_saved_and_says_how_to_go_on(
     )  # fmt: skip
     folder = tmp_path / "studies" / "slow"
     deadline = time.monotonic() + 60
-    while read_state(folder).completed < 4 and time.monotonic() < deadline:
+    while read_state(Location(folder)).completed < 4 and time.monotonic() < deadline:
         time.sleep(0.2)
     assert Study.open(folder).status() == "running"
     driver.send_signal(number)

@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from phylon.cluster import look_around
 from phylon.cluster.location import Location
-from phylon.search.errors import ConfigurationError
+from phylon.search.errors import ClusterError, ConfigurationError
 
 PATIENCE_S = 120.0
 """For a node's answer. A node that died silently counts as living for a minute."""
@@ -78,6 +78,7 @@ def take_census(location: Location) -> list[Node]:
 
     Raises:
         ConfigurationError: Versions or sources differ, or a node does not see the storage.
+        ClusterError: No node answers.
     """
     nodes = _living()
     here = ray.get_runtime_context().get_node_id()
@@ -91,6 +92,11 @@ def take_census(location: Location) -> list[Node]:
         seen = _ask(nodes, str(marker))
     finally:
         marker.delete()
+    if not seen:
+        raise ClusterError(
+            f"none of the cluster's {len(nodes)} nodes answers within {PATIENCE_S:g} s; look at "
+            f"`ray status`, and begin again when they do"
+        )
     host = next((node.host for node in nodes if node.id == here), "the driver's host")
     _check_versions(own, seen, host)
     _check_storage(location, word, seen, host)

@@ -23,12 +23,17 @@ def ray_cluster() -> Iterator[None]:
     What was started or joined here is left again at the end.
 
     Raises:
-        ConfigurationError: Nothing answers at ``RAY_ADDRESS``.
+        ConfigurationError: Nothing answers at ``RAY_ADDRESS``, or this machine is no part of it.
     """
     if ray.is_initialized():
         yield
         return
     address = os.environ.get(ADDRESS, "local")
+    if address.startswith("ray://"):
+        raise ConfigurationError(
+            f"{ADDRESS}={address} is for clients from afar, but a study is driven from a node of "
+            f"the cluster; send it there with `phylon submit --address http://HEAD:8265`"
+        )
     try:
         ray.init(
             address=address,
@@ -40,8 +45,9 @@ def ray_cluster() -> Iterator[None]:
         raise KeyboardInterrupt from error
     except ConnectionError as error:
         raise ConfigurationError(
-            f"no Ray cluster answers at {ADDRESS}={address}; start it, correct the address, or "
-            f"unset {ADDRESS} to run on this machine alone"
+            f"no Ray cluster answers at {ADDRESS}={address}, or this machine is none of its nodes; "
+            f"start it, correct the address, unset {ADDRESS} to run on this machine alone, or send "
+            f"the study there with `phylon submit`"
         ) from error
     _take_back_sigterm()
     try:

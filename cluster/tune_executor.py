@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import tempfile
@@ -74,7 +75,9 @@ class TuneExecutor:
         os.environ.update(_TUNE_SETTINGS)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the study says what failed
         mailbox = start_mailbox()
-        bridge = Bridge(study, mailbox, self._shares, self._quota)
+        # What untrained networks need, which are scored first, is no lesson for their training.
+        shares = copy.deepcopy(self._shares)
+        bridge = Bridge(study, mailbox, shares, self._quota)
         try:
             with (
                 tempfile.TemporaryDirectory(prefix="phylon-") as scratch,

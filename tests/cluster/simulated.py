@@ -68,16 +68,16 @@ class Study:
     def observe(self, candidate_id: int, measurement: Measurement) -> None:
         """Nothing: measurements do not matter here."""
 
-    def complete(self, candidate_id: int, usage: Usage) -> None:
+    def complete(self, candidate_id: int, _usage: Usage) -> None:
         self.completed.append(candidate_id)
 
-    def fail(self, candidate_id: int, reason: str, usage: Usage) -> None:
+    def fail(self, _candidate_id: int, reason: str, _usage: Usage) -> None:
         raise AssertionError(reason)
 
-    def outgrow(self, candidate_id: int, usage: Usage) -> None:
+    def outgrow(self, candidate_id: int, _usage: Usage) -> None:
         raise AssertionError(candidate_id)
 
-    def lose(self, running: int, waiting: Any, reason: str, *, innocent: bool = False) -> None:
+    def lose(self, running: int, waiting: Any, _reason: str, *, innocent: bool = False) -> None:
         self.lost.append((running, innocent))
         self._ready.extendleft(
             Candidate(i, Architecture({"i": i})) for i in reversed([running, *waiting])

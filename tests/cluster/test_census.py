@@ -23,7 +23,7 @@ from phylon.cluster import census
 from phylon.cluster.census import take_census
 from phylon.cluster.local_nodes import NodeProcess, end_nodes
 from phylon.cluster.location import Location
-from phylon.errors import ConfigurationError
+from phylon.errors import ClusterError, ConfigurationError
 
 START = [
     sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=3", "--num-gpus=2",
@@ -152,6 +152,15 @@ def test_another_phylon_is_refused_though_its_version_is_the_same(
         pytest.raises(ConfigurationError, match=r"another source of phylon .*`phylon submit` brin"),
     ):
         take_census(Location(tmp_path / "studies"))
+
+
+@pytest.mark.slow
+def test_a_cluster_of_which_no_node_answers_is_said_to_be_none(
+    tmp_path: Path, add_node: AddNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(census, "PATIENCE_S", 0.0)
+    with add_node(), pytest.raises(ClusterError, match="none of the cluster's 2 nodes answers"):
+        take_census(Location(tmp_path))
 
 
 @pytest.mark.slow

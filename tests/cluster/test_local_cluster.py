@@ -216,9 +216,7 @@ def test_a_lost_node_is_told_and_a_job_goes_down_with_the_cluster(desk: Desk) ->
     told = desk.run("up", "--nodes", "2")[1]
     job = [sys.executable, "-m", "ray.scripts.scripts", "job", "submit", "--no-wait"]
     environment = {**desk.environment, **exports(told)}
-    subprocess.run(
-        [*job, "--", "sleep", "654321"], env=environment, check=True
-    )
+    subprocess.run([*job, "--", "sleep", "654321"], env=environment, check=True)
     wait_for(sleeping)
     os.kill(desk.nodes()[1]["pid"], signal.SIGKILL)
     wait_for(lambda: "1 of 2 nodes are gone" in desk.run("status")[1])

@@ -65,7 +65,7 @@ def test_without_the_mailbox_nobody_is_to_blame_and_nothing_goes_on() -> None:
 def test_tune_learns_of_a_worker_that_was_killed_for_memory() -> None:
     """Ray Tune itself would end the whole experiment."""
     told: list[Exception] = []
-    manager: Any = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda tracked_actor: 0)
+    manager: Any = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda **_: 0)
     actor = TrackedActor(1)
     task = TrackedActorTask(actor, on_error=lambda _, error: told.append(error))
 

@@ -61,9 +61,7 @@ class Recorder:
     def outgrow(self, candidate_id: int, _usage: object) -> None:
         self.told.append(f"{candidate_id} outgrew")
 
-    def lose(
-        self, running: int, _waiting: object, reason: str, *, innocent: bool = False
-    ) -> None:
+    def lose(self, running: int, _waiting: object, reason: str, *, innocent: bool = False) -> None:
         self.told.append(f"{running} lost: {reason}, innocent: {innocent}")
 
     def flush(self) -> None:

@@ -146,21 +146,26 @@ class BySize(Shares):
 
     least = Share(1.0)
 
+    def __init__(self) -> None:
+        self.learned: list[int] = []
+
     def of(self, candidate: Candidate) -> Share:
         return Share(1.0 if candidate.id % 4 else 4.0)
 
     def larger(self, share: Share) -> None:  # noqa: ARG002
         return None
 
-    def learn(self, candidate: Candidate, usage: Usage, *, sufficed: bool) -> None:
-        """Nothing."""
+    def learn(self, candidate: Candidate, usage: Usage, *, sufficed: bool) -> None:  # noqa: ARG002
+        self.learned.append(candidate.id)
 
 
 @pytest.mark.slow
 def test_candidates_of_several_sizes_each_get_theirs(tmp_path: Path) -> None:
     diary = Diary(tmp_path / "diary", seconds=0.2)
     driver = new_driver(tmp_path, 8)
-    TuneExecutor(Location(tmp_path), BySize()).run(driver, diary)
+    shares = BySize()
+    TuneExecutor(Location(tmp_path), shares).run(driver, diary)
+    assert not shares.learned  # for another run, of another study
     assert driver.state.completed == 8
     held = {record.id: record.resources["cpus"] for record in driver.state.records.values()}
     assert held == {number: 1.0 if number % 4 else 4.0 for number in range(8)}

@@ -113,7 +113,9 @@ def test_a_resumed_study_knows_what_candidates_needed() -> None:
 
 def test_what_was_needed_of_another_memory_does_not_teach() -> None:
     on_gpus = {"cpus": 8.0, "gpus": 0.5}
-    done = [Record(candidate(i, 1.0), "completed", peak=30 * GIB, resources=on_gpus) for i in range(9)]
+    done = [
+        Record(candidate(i, 1.0), "completed", peak=30 * GIB, resources=on_gpus) for i in range(9)
+    ]
     outgrown = Record(candidate(9, 1.0), outgrew=on_gpus)
     without = shares_for([*done, outgrown], memory="auto")
     assert without.of(outgrown.candidate) == without.of(candidate(10, 1.0)) == without.least

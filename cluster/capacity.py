@@ -62,7 +62,7 @@ def check_share(nodes: Mapping[str, Bundle], share: Share) -> None:
     raise ConfigurationError(
         f"resources.{', resources.'.join(short)}: a candidate asks for "
         f"{describe(bundle, bundle)}, but the largest node has {describe(largest, bundle)}; ask "
-        f"for less"
+        f"for less, or wait until larger nodes have joined"
     )
 
 

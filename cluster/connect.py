@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import ray
 from phylon.search.errors import ConfigurationError
 
 ADDRESS = "RAY_ADDRESS"
+PATIENCE_S = 10.0
 
 
 @contextmanager
@@ -35,6 +37,7 @@ def ray_cluster() -> Iterator[None]:
             f"the cluster; send it there with `phylon submit --address http://HEAD:8265`"
         )
     try:
+        _knock(address)
         ray.init(
             address=address,
             include_dashboard=False if address == "local" else None,
@@ -54,6 +57,21 @@ def ray_cluster() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See whether anything listens there; Ray tries for many minutes.
+
+    Raises:
+        ConnectionError: Nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_S).close()
+    except OSError as error:  # also of names that are not known
+        raise ConnectionError(str(error)) from error
 
 
 def _take_back_sigterm() -> None:

@@ -26,7 +26,8 @@ def test_what_no_node_offers_is_refused_with_its_keys_and_the_largest_node() -> 
         check_share(nodes, Share(4.0, 0.5, 6 * GIB))
     assert str(refused.value) == (
         "resources.gpus, resources.memory: a candidate asks for 4 cpus, 0.5 gpus and 6 GiB, but "
-        "the largest node has 8 cpus, 0 gpus and 4 GiB; ask for less"
+        "the largest node has 8 cpus, 0 gpus and 4 GiB; ask for less, or "
+        "wait until larger nodes have joined"
     )
 
 

@@ -13,6 +13,7 @@ from phylon.errors import ConfigurationError
     ("address", "reason"),
     [
         ("ray://head:10001", r"driven from a node of the cluster; .*phylon submit"),
+        ("no-such-host.invalid:6379", r"no Ray cluster answers at RAY_ADDRESS=no-such-host"),
         ("127.0.0.1:1", r"no Ray cluster answers at RAY_ADDRESS=127\.0\.0\.1:1, or this machine"),
     ],
 )

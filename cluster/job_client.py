@@ -15,6 +15,11 @@ from phylon.search.errors import ConfigurationError, StudyError
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
+_TALKERS = (  # of each upload, closed connection or larger file
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
 _CONNECT_S = 10.0
 _OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
@@ -35,8 +40,8 @@ def connect(address: str) -> JobSubmissionClient:
         raise ConfigurationError(
             f"Ray's client for jobs is not installed here ({error}); `pip install 'ray[default]'`"
         ) from error
-    for handler in logging.getLogger("ray").handlers:
-        handler.setLevel(logging.ERROR)  # not each upload, closed connection or larger file
+    for name in _TALKERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     with explained(address), _no_other_address():
         return JobSubmissionClient(address)
 

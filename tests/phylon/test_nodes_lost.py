@@ -29,6 +29,7 @@ def check_losses(journal: Journal, fault: str, at: float, losses: Sequence[Lost]
     )
 
 
+@pytest.mark.slow
 def test_a_vanished_host_costs_no_candidate_and_a_new_one_is_used(tmp_path: Path) -> None:
     project, candidates = tmp_path / "project", 30
     share, budget = {"cpus": 0.5}, {"candidates": candidates}

@@ -114,6 +114,7 @@ def test_an_outage_costs_time_only(store: Store, at_candidate: At) -> None:
         assert len(history) == 16 * 4 + 4
 
 
+@pytest.mark.slow
 def test_a_stop_is_not_held_up_by_a_store_that_is_away(store: Store, at_candidate: At) -> None:
     def shut_and_interrupt() -> None:
         gate.shut()

@@ -155,6 +155,7 @@ class Bridge:
             self._note_bad_start(loss.reason)
         elif worker.running:
             first, *waiting = worker.running
+            self._line.slow_down()
             if loss.out_of_memory and self._shares.larger(worker.share):
                 self._outgrow(worker.running[first], Usage(0.0, worker.share), loss.reason)
                 self._give_back(waiting, loss.reason)

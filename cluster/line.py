@@ -73,6 +73,14 @@ class Line:
         """Take note of how long an evaluation took."""
         self._seconds.append(seconds)
 
+    def slow_down(self) -> None:
+        """Hand out one candidate at a time until one has gone through.
+
+        Of several, the end of the first may have been on its way when the second killed the worker:
+        the first is blamed, but not twice.
+        """
+        self._seconds.clear()
+
     def _lacks(self, share: Share) -> int:
         return max(len(self._waiting[share]) - self._requested.get(share, 0), 0)
 

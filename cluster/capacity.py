@@ -147,11 +147,18 @@ class Room:
         self._add(self._bookings.pop(worker), 1)
 
     def is_overbooked(self, worker: str) -> bool:
-        """Whether a worker's node is also promised to another one, which waits for its room."""
+        """Whether a worker's node is also promised to one of another size, which waits for room.
+
+        One of the same size would gain nothing by it, and after the death of a node Ray may take
+        minutes to find another one for those that were to come there.
+        """
         booking = self._bookings[worker]
         free = self._free.get(booking.node or "", {})
         needs = ray_bundle(booking.share)
-        return any(need and free.get(name, 0.0) < -_DUST for name, need in needs.items())
+        if not any(need and free.get(name, 0.0) < -_DUST for name, need in needs.items()):
+            return False
+        rivals = (it for it in self._bookings.values() if it.node == booking.node)
+        return any(it.share != booking.share and not it.is_there for it in rivals)
 
     def _add(self, booking: _Booking, sign: int) -> None:
         free = self._free.get(booking.node or "")

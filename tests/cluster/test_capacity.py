@@ -105,3 +105,14 @@ def test_nobody_could_have_more_without_taking_it_from_who_has_less(
 
 def test_bundles_are_cut_to_the_steps_of_ray() -> None:
     assert ray_bundle(Share(1 / 3, 1 / 7)) == {"CPU": 0.3333, "GPU": 0.1428}
+
+
+def test_workers_stay_when_others_of_their_size_were_to_come_to_a_node_that_died() -> None:
+    room = Room()
+    room.update(TWO_NODES)
+    for name in "abcdefgh":
+        room.book(name, SMALL)
+        if name in "abcd":
+            room.locate(name, "a")
+    room.update({"a": {"CPU": 4.0}})
+    assert not [name for name in "abcd" if room.is_overbooked(name)]

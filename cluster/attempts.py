@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phylon.cluster.executor import Share
+from phylon.cluster.location import CANDIDATES
 from phylon.cluster.memory import Cap
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.errors import EvaluationError, GivenBack, is_out_of_memory
@@ -155,4 +156,4 @@ class Attempts:
 
 def candidate_folder(study_folder: Path, candidate_id: int) -> Path:
     """Return where a candidate keeps its checkpoints and weights."""
-    return study_folder / "candidates" / str(candidate_id)
+    return study_folder / CANDIDATES / str(candidate_id)

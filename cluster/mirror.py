@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pyarrow import fs
 
+from phylon.cluster.attempts import candidate_folder
 from phylon.cluster.location import CANDIDATES, Location
 from phylon.cluster.patience import patiently
 from phylon.search.candidate import Candidate, Measurement
@@ -115,7 +116,7 @@ class Mirror:
         _each(download, patiently(lambda: list(there.files()), there))
 
     def _local(self, candidate_id: int) -> Path:
-        return self.folder / CANDIDATES / str(candidate_id)
+        return candidate_folder(self.folder, candidate_id)
 
 
 class _Mirrored:

@@ -80,11 +80,9 @@ class CandidateFolder:
         _write(self.checkpoint, lambda path: trainer.save_checkpoint(path, weights_only=False))
 
     def save_weights(self, module: nn.Module, history: Sequence[Measurement]) -> None:
-        """Write the weights of the trained module, and remove what broken attempts have left."""
+        """Write the weights of the trained module."""
         metadata = {METADATA: json.dumps(self.state(history))}
         _write(self.weights, lambda path: save_model(module, str(path), metadata))
-        for leftover in self.path.glob(".*.partial"):
-            leftover.unlink(missing_ok=True)
 
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint of a training that is over."""
@@ -119,7 +117,13 @@ class CandidateFolder:
         return None
 
     def start(self) -> Path | None:
-        """Return the checkpoint to go on from: its own, else that of the candidate it continues."""
+        """Return the checkpoint to go on from: its own, else that of the candidate it continues.
+
+        What broken attempts have left is removed: before this one writes, since an attempt on a
+        node that was cut off may still end beside it.
+        """
+        for leftover in self.path.glob(".*.partial"):
+            leftover.unlink(missing_ok=True)
         paths = [self.checkpoint] if self.checkpoint.exists() else []
         if self._continues is not None:
             paths.append(self.path.parent / str(self._continues) / CHECKPOINT)

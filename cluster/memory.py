@@ -17,6 +17,7 @@ SLACK = 128 * 2**20
 """Bytes that a process may reserve beyond the share: Ray's threads get by with them."""
 
 _MOST_CONTEXT = 2**30
+_LAG = 2**20  # Linux counts pages per CPU and sums them up now and then: its peak is a little low
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -106,7 +107,9 @@ class _Host:
     def free(self) -> int:
         resource.setrlimit(resource.RLIMIT_DATA, self._limits)
         held = _status()
-        return held["VmHWM"] - held["RssFile"] - held["RssShmem"] if self._is_measured else 0
+        if not self._is_measured:
+            return 0
+        return held["VmHWM"] - held["RssFile"] - held["RssShmem"] + _LAG
 
 
 def _forget_peak() -> bool:

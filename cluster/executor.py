@@ -20,11 +20,13 @@ class Share:
         cpus: CPU cores, fractions allowed.
         gpus: GPUs: 0, a fraction 1/k, or a whole number.
         memory: Bytes of its node's memory that it may use; 0 if that is not planned.
+        workers: How many workers evaluate it together, each of which holds that much.
     """
 
     cpus: float = 1.0
     gpus: float = 0.0
     memory: int = 0
+    workers: int = 1
 
     def to_json(self) -> dict[str, float]:
         """Return it as events tell it."""

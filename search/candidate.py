@@ -11,7 +11,8 @@ import numpy as np
 
 from phylon.search.architecture import Architecture
 
-Phase = Literal["search", "final"]
+Phase = Literal["supernet", "sample", "search", "probe", "final"]
+"""In the order in which they begin; probes are trained while the search goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +20,21 @@ class Candidate:
     """One network to be measured.
 
     Attributes:
-        id: Index in the study, from 0; search candidates first, then those of the final phase.
+        id: Index in the study, from 0, in the order of proposals.
         architecture: What to build.
         parents: Ids of the candidates it descends from; empty for a random one.
         operator: How it came from its parents: ``sample``, ``mutate``, ``crossover``, ``promote``,
-            ``retrain``, ...
+            ``retrain``,
+            ``probe``, ...
         generation: Length of the longest line of descent; 0 without parents.
-        phase: ``search``, or ``final`` for the longer training of the best.
+        phase: ``search``, or ``final`` for the longer training of the best. With weight sharing
+            ``supernet`` for the training of the shared weights, ``sample`` for random networks that
+            are scored by them, and ``probe`` for those of them that are trained on their own.
         seed: Seeds weights, batches and augmentation, so that the candidate can be repeated.
-        epochs: Epochs to train, in all; None for the study's default.
+        epochs: Epochs to train, in all; None for the study's default, 0 for none: it is scored with
+            the weights that it inherits.
         continues: Id of the candidate whose training this one goes on with; it has its seed.
+        inherit_from: Id of the candidate whose weights this one begins with; None for random ones.
     """
 
     id: int
@@ -40,6 +46,12 @@ class Candidate:
     seed: int = 0
     epochs: int | None = None
     continues: int | None = None
+    inherit_from: int | None = None
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether it is measured with inherited weights as they are, and not trained."""
+        return self.epochs == 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data from which `from_json` makes an equal candidate."""
@@ -53,6 +65,7 @@ class Candidate:
             "seed": self.seed,
             "epochs": self.epochs,
             "continues": self.continues,
+            "inherit_from": self.inherit_from,
         }
 
     @classmethod

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement
+from phylon.search.errors import EvaluationError
+
+Weights: TypeAlias = Mapping[str, NDArray[np.generic]]
+"""Parameters and buffers of a network by name; read-only, as all workers of a node share them."""
 
 
 def _never() -> bool:
     return False
+
+
+def _no_weights(candidate_id: int) -> Weights:
+    raise EvaluationError(f"the weights of candidate {candidate_id} are not to be had here")
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The workers that evaluate one candidate together: mostly one alone.
+
+    Attributes:
+        rank: Which of them this one is, from 0; what the others report is not heard.
+        size: How many they are.
+        trainer: Arguments that make a Lightning trainer work with the others.
+    """
+
+    rank: int = 0
+    size: int = 1
+    trainer: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +56,8 @@ class Context:
         leaving: Tells whether the worker has to go soon, because its machine is taken away. An
             evaluation that looks at it can write a checkpoint then and raise `GivenBack`: another
             worker goes on from there.
+        weights: Takes the id of a candidate and returns the weights that it published.
+        team: Who evaluates the candidate together with this worker.
     """
 
     folder: Path
@@ -36,6 +65,8 @@ class Context:
     threads: int = 1
     device: str = "cpu"
     leaving: Callable[[], bool] = _never
+    weights: Callable[[int], Weights] = _no_weights
+    team: Team = field(default_factory=Team)
 
 
 @runtime_checkable
@@ -92,3 +123,11 @@ class MemoryForeseer(Protocol):
         Called in the driver, once for a candidate; it should take milliseconds and must not raise.
         What is wrong by a factor or a constant is corrected by what candidates turn out to need.
         """
+
+
+@runtime_checkable
+class Adviser(Protocol):
+    """An evaluator that learns, while it trains shared weights, which architectures to try."""
+
+    def advice(self, supernet: Candidate, folder: Path) -> Sequence[Architecture]:
+        """Return what to try first, from the folder of a trained supernet."""

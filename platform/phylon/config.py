@@ -18,6 +18,7 @@ from pydantic import (
 from phylon.cluster.location import Location
 from phylon.config_errors import messages
 from phylon.config_resources import Resources
+from phylon.config_supernet import Supernet
 from phylon.config_values import Amount, Count, Folder, Section, Seed, Text
 from phylon.errors import ConfigurationError
 from phylon.search.constraint import Constraint
@@ -76,6 +77,10 @@ class Final(Section):
     epochs: Count = Field(description="epochs of the longer training")
     top: Count = Field(default=3, description="how many of the best candidates")
     seeds: Count = Field(default=3, description="how often each, from other random weights")
+    weights: Literal["fresh", "extracted", "both"] = Field(
+        default="fresh",
+        description="begin with random weights, those of the supernet, or train each twice",
+    )
 
 
 class Initial(Section):
@@ -126,6 +131,13 @@ class StudyConfig(Section):
     strategy: Component = Field(
         default=Component(name="surrogate"),
         description="how the next candidate is chosen",
+    )
+    evaluator: Literal["training", "supernet"] = Field(
+        default="training",
+        description="training: each on its own; supernet: scored with weights that all share",
+    )
+    supernet: Supernet = Field(
+        default=Supernet(), description="the shared weights, with evaluator: supernet"
     )
     initial: Initial = Field(
         default=Initial(name="random"), description="how the first candidates are chosen"

@@ -11,13 +11,13 @@ from phylon.config_values import Count, Section
 
 _SMALLEST_SHARE = 0.001  # of a CPU or GPU; Ray counts in ten-thousandths
 
-Share = Annotated[float, Field(strict=True, ge=_SMALLEST_SHARE, allow_inf_nan=False)]
+CpuShare = Annotated[float, Field(strict=True, ge=_SMALLEST_SHARE, allow_inf_nan=False)]
 
 
 class Resources(Section):
     """What one candidate holds while it trains; the machine is shared out accordingly."""
 
-    cpus: Share = Field(default=1.0, description="CPU cores, fractions allowed")
+    cpus: CpuShare = Field(default=1.0, description="CPU cores, fractions allowed")
     gpus: float | Literal["auto"] = Field(
         default=0.0,
         description="GPUs: 0, a fraction 1/k, a whole number, or auto: by predicted memory",

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from phylon.errors import JournalError
 from phylon.search.architecture import Architecture
@@ -232,6 +232,27 @@ class Lost(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked(Event):
+    """It was measured how well shared weights rank networks that were trained on their own, too.
+
+    Attributes:
+        kendall_tau: Rank correlation of both scores over all probes; None if it cannot be told.
+        low: Lower end of its 95 % bootstrap interval.
+        high: Upper end.
+        top_half: Rank correlation within the better half by stand-alone score.
+        probes: How many networks were compared.
+        verdict: What follows from it; empty as long as probes are being trained.
+    """
+
+    kendall_tau: float | None
+    low: float | None
+    high: float | None
+    top_half: float | None
+    probes: int
+    verdict: Literal["", "trusted", "warned", "switched", "stopped"] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tested(Event):
     """The winner was measured on the test split, the only time that anything was.
 
@@ -259,7 +280,7 @@ class Finished(Event):
 
 
 _KINDS: tuple[type[Event], ...] = (
-    Created, Opened, Primed, Proposed, Reported, Completed, Failed, Outgrew, Lost, Tested,
+    Created, Opened, Primed, Proposed, Reported, Completed, Failed, Outgrew, Lost, Ranked, Tested,
     Interrupted, Finished,
 )  # fmt: skip
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in _KINDS}

@@ -79,6 +79,7 @@ class StudyState:
         self.ending: events.Finished | events.Interrupted | None = None
         self.opened: events.Opened | None = None
         self.primed: events.Primed | None = None
+        self.ranked: events.Ranked | None = None
         self.seconds = 0.0
         self._opened_at = 0.0
         self._seconds_before = 0.0
@@ -217,6 +218,9 @@ class StudyState:
     def _on_lost(self, event: events.Lost) -> None:
         self.records[event.candidate_id].lost += not event.innocent
 
+    def _on_ranked(self, event: events.Ranked) -> None:
+        self.ranked = event
+
     def _on_tested(self, event: events.Tested) -> None:
         self._tested = event
 
@@ -234,6 +238,7 @@ _HANDLERS: dict[type[events.Event], Callable[..., None]] = {
     events.Failed: StudyState._on_failed,
     events.Outgrew: StudyState._on_outgrew,
     events.Lost: StudyState._on_lost,
+    events.Ranked: StudyState._on_ranked,
     events.Tested: StudyState._on_tested,
     events.Interrupted: StudyState._on_ending,
     events.Finished: StudyState._on_ending,

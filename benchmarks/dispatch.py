@@ -31,6 +31,7 @@ from phylon.driver import Driver
 from phylon.journal import JournalWriter
 from phylon.ledger import Ledger
 from phylon.order import FreeOrder
+from phylon.proposer import Proposer
 from phylon.search import Float, SearchSpace, make_strategy
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.evaluation import Context
@@ -83,9 +84,9 @@ def run_phylon(candidates: int, seconds: float) -> list[float]:
             uid="dispatch", config=config.to_json(), space=SPACE.to_json(), metrics=["x"]
         )
         watch = Stopwatch()
-        strategy = make_strategy("regularized_evolution", SPACE)
-        ledger = Ledger(writer, StudyState([created]), strategy, [watch])
-        driver = Driver(config, strategy, ledger, order=FreeOrder())
+        proposer = Proposer(lambda: make_strategy("regularized_evolution", SPACE))
+        ledger = Ledger(writer, StudyState([created]), proposer, [watch])
+        driver = Driver(config, proposer, ledger, order=FreeOrder())
         executor = TuneExecutor(Location(folder), FixedShares(SHARE, largest=0))
         executor.run(driver, Evaluator(seconds))
         writer.close()

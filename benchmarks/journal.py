@@ -24,6 +24,7 @@ from phylon import events
 from phylon.config import StudyConfig
 from phylon.journal import JournalReader, JournalWriter
 from phylon.ledger import replay
+from phylon.proposer import Proposer
 from phylon.search import Measurement, Outcome, Strategy, make_strategy
 from phylon.state import StudyState
 from phylon.trainables import macro_space
@@ -106,9 +107,9 @@ def seconds_to_replay(folder: Path) -> float:
     return time.perf_counter() - begin
 
 
-def replay_into_memory(folder: Path) -> tuple[StudyState, Strategy]:
-    strategy = new_strategy()
-    return replay(JournalReader(LOCAL, str(folder)).read(), strategy), strategy
+def replay_into_memory(folder: Path) -> tuple[StudyState, Proposer]:
+    proposer = Proposer(new_strategy)
+    return replay(JournalReader(LOCAL, str(folder)).read(), proposer), proposer
 
 
 def grown_megabytes(folder: Path) -> float:

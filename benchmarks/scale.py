@@ -48,6 +48,7 @@ from phylon.journal import JournalWriter
 from phylon.ledger import Ledger
 from phylon.order import FreeOrder
 from phylon.progress import Progress
+from phylon.proposer import Proposer
 from phylon.search import (
     Block,
     Candidate,
@@ -159,21 +160,21 @@ def driving(folder: Path, name: str, candidates: int) -> Iterator[Driver]:
         objectives=[{"metric": "regret", "direction": "minimize"}],
         budget={"candidates": candidates},
     )
-    strategy, state = make_strategy(name, SPACE), StudyState()
+    proposer, state = Proposer(lambda: make_strategy(name, SPACE)), StudyState()
     writer = JournalWriter(fs.LocalFileSystem(), str(folder / "journal"))
     console = Console(file=StringIO())
     with (
         CandidateFolders(Location(folder), state, keep=1) as folders,
         Progress(state, {"search": candidates, "final": 0}, SLOTS, console=console) as progress,
     ):
-        ledger = Ledger(writer, state, strategy, [folders, progress])
+        ledger = Ledger(writer, state, proposer, [folders, progress])
         ledger.take(
             events.Created(
                 uid="scale", config=config.to_json(), space=SPACE.to_json(), metrics=["regret"]
             ),
             events.Opened(host="here", pid=1, versions={}, budget=config.budget.model_dump()),
         )
-        yield Driver(config, strategy, ledger, order=FreeOrder())
+        yield Driver(config, proposer, ledger, order=FreeOrder())
     writer.close()
 
 

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from phylon.cluster.executor import Share
@@ -14,9 +14,10 @@ from phylon.cluster.location import CANDIDATES
 from phylon.cluster.memory import Cap
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.errors import EvaluationError, GivenBack, is_out_of_memory
-from phylon.search.evaluation import Context, Evaluator
+from phylon.search.evaluation import Context, Evaluator, Team, Weights
 
 _GATHER_SECONDS = 0.02
+ALONE = Team()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +75,26 @@ class Attempts:
     Args:
         evaluator: What measures them.
         candidates: What is measured, one after another; at least one.
-        folder: The study's folder.
         share: What each holds meanwhile.
-        leaving: Tells whether to stop soon: the next candidates are not begun.
+        study: What each is lent, but for its own folder and report: the folder is the study's.
+
+    Attributes:
+        is_over: Whether there will be no more news of them, and the worker has to go.
     """
 
     def __init__(
         self,
         evaluator: Evaluator,
         candidates: Sequence[Candidate],
-        folder: Path,
         *,
         share: Share,
-        leaving: Callable[[], bool],
+        study: Context,
     ) -> None:
         self._evaluator = evaluator
         self._open = len(candidates)
-        self._folder = folder
         self._share = share
-        self._leaving = leaving
-        self._given_up = False
+        self._study = study
+        self.is_over = False
         self._news: queue.SimpleQueue[tuple[int, Message] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, args=(candidates,), daemon=True).start()
 
@@ -107,9 +108,9 @@ class Attempts:
 
         Nothing is returned once they are given up.
         """
-        news = [] if self._given_up else self._take(None)
+        news = [] if self.is_over else self._take(None)
         deadline = time.monotonic() + _GATHER_SECONDS
-        while not (self.ended or self._given_up) and (left := deadline - time.monotonic()) > 0:
+        while not (self.ended or self.is_over) and (left := deadline - time.monotonic()) > 0:
             try:
                 news += self._take(left)
             except queue.Empty:
@@ -123,14 +124,14 @@ class Attempts:
     def _take(self, timeout: float | None) -> News:
         message = self._news.get(timeout=timeout)
         if message is None:
-            self._given_up = True
+            self.is_over = True
             return []
         self._open -= isinstance(message[1], Ended)
         return [message]
 
     def _run(self, candidates: Sequence[Candidate]) -> None:
         for candidate in candidates:
-            if self._leaving():
+            if self._study.leaving():
                 break
             try:
                 ended = evaluate(self._evaluator, candidate, self._lend(candidate), self._share)
@@ -145,13 +146,35 @@ class Attempts:
         def report(measurement: Measurement) -> None:
             self._news.put((candidate.id, measurement))
 
-        return Context(
-            candidate_folder(self._folder, candidate.id),
-            report,
-            max(1, int(self._share.cpus)),
-            "cuda" if self._share.gpus else "cpu",
-            self._leaving,
-        )
+        return own(self._study, candidate, report)
+
+
+def own(study: Context, candidate: Candidate, report: Callable[[Measurement], None]) -> Context:
+    """Return a candidate's own context, from that which all candidates of the study are lent."""
+    return replace(study, folder=candidate_folder(study.folder, candidate.id), report=report)
+
+
+def lent(
+    folder: Path,
+    share: Share,
+    weights: Callable[[int], Weights],
+    leaving: Callable[[], bool],
+    team: Team = ALONE,
+) -> Context:
+    """Return what a worker lends to all candidates of a study, whose folder is given."""
+    return Context(
+        folder,
+        _unheard,
+        max(1, int(share.cpus)),
+        "cuda" if share.gpus else "cpu",
+        leaving,
+        weights,
+        team,
+    )
+
+
+def _unheard(measurement: Measurement) -> None:
+    """Tell nobody."""
 
 
 def candidate_folder(study_folder: Path, candidate_id: int) -> Path:

@@ -17,6 +17,18 @@ class KilledForMemory(RayActorError):  # noqa: N818 - what happened to the worke
     """Ray killed a worker because its node ran out of memory."""
 
 
+class TeamLost(Exception):  # noqa: N818 - what happened to the team
+    """A worker of a team is gone, so the others are of no use.
+
+    Args:
+        error: What Ray raised.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 @contextmanager
 def surviving_memory_kills() -> Iterator[None]:
     """Let Ray Tune lose a worker to Ray's memory monitor as it loses others.
@@ -68,7 +80,7 @@ def explain(error: Exception | None, *, has_come: bool, node_lives: bool) -> Los
     Args:
         error: What Ray raised.
         has_come: Whether it was ready for candidates.
-        node_lives: Whether its node is still part of the cluster.
+        node_lives: Whether its node, or all nodes of a team, are still part of the cluster.
 
     Raises:
         ClusterError: Not the worker is gone, but what hands out candidates.
@@ -77,6 +89,10 @@ def explain(error: Exception | None, *, has_come: bool, node_lives: bool) -> Los
     if not node_lives:
         return Loss("its node died", is_innocent=True)
     match error:
+        case RayTaskError(cause=TeamLost(error=RayActorError() as inner)):
+            return explain(inner, has_come=has_come, node_lives=True)
+        case RayTaskError(cause=TeamLost(error=inner)):
+            return Loss(str(inner).strip().splitlines()[-1], is_at_start=not has_come)
         case RayTaskError(cause=RayActorError()):  # the only actor that a worker asks
             raise ClusterError(
                 "the mailbox, a process on the driver's node that hands out candidates, died; "

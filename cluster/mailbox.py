@@ -9,21 +9,27 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from phylon.search.candidate import Candidate
+from phylon.cluster.location import Location
+from phylon.cluster.weights import Lender
 
 
 class _Mailbox:
     def __init__(self) -> None:
-        self._boxes: defaultdict[str, asyncio.Queue[list[Candidate]]] = defaultdict(asyncio.Queue)
+        self._boxes: defaultdict[str, asyncio.Queue[list[Any]]] = defaultdict(asyncio.Queue)
         self._closed = asyncio.Event()
+        self._lender = Lender()
 
-    async def put(self, worker: str, candidates: list[Candidate]) -> None:
+    async def put(self, worker: str, letters: list[Any]) -> None:
         """Hand a worker its next candidates; none end it."""
-        await self._boxes[worker].put(candidates)
+        await self._boxes[worker].put(letters)
 
-    async def take(self, worker: str) -> list[Candidate]:
+    async def take(self, worker: str) -> list[Any]:
         """Wait for the worker's next candidates."""
         return [] if self._closed.is_set() else await self._boxes[worker].get()
+
+    async def lend(self, study: Location, candidate_id: int) -> tuple[Any] | str:
+        """Return a reference to published weights, or why there are none."""
+        return await asyncio.to_thread(self._lender.lend, study, candidate_id)
 
     async def forget(self, worker: str) -> None:
         """Throw away what is left for a worker that is gone, and let go of what still waits."""

@@ -141,8 +141,12 @@ class _Mirrored:
 
         def report(measurement: Measurement) -> None:
             if measurement.checkpoint:
-                self._mirror.push(candidate.id)
+                push()
             context.report(measurement)
+
+        def push() -> None:
+            if context.team.rank == 0:
+                self._mirror.push(candidate.id)
 
         try:
             folder = self._mirror.fetch(candidate)
@@ -150,9 +154,9 @@ class _Mirrored:
             try:
                 self._evaluator.evaluate(candidate, lent)
             except GivenBack:
-                self._mirror.push(candidate.id)
+                push()
                 raise
-            self._mirror.push(candidate.id)
+            push()
         finally:
             self._mirror.drop(candidate)
 

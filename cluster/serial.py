@@ -10,6 +10,7 @@ from phylon.cluster.attempts import candidate_folder, evaluate
 from phylon.cluster.executor import Driven, Share, Usage
 from phylon.cluster.location import Location
 from phylon.cluster.mirror import Mirror
+from phylon.cluster.weights import Shelf
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.evaluation import Context, Evaluator
 
@@ -32,6 +33,7 @@ class SerialExecutor:
 
     def __init__(self, location: Location) -> None:
         self._mirror = Mirror(location)
+        self._weights = Shelf(location)
 
     def run(self, study: Driven, evaluator: Evaluator) -> None:
         """Evaluate what `study` proposes until it is finished or stopping."""
@@ -61,7 +63,8 @@ class SerialExecutor:
             if study.stopping:
                 raise _Abandoned
 
-        ended = evaluate(evaluator, candidate, Context(folder, report), Share())
+        context = Context(folder, report, weights=self._weights)
+        ended = evaluate(evaluator, candidate, context, Share())
         usage = Usage(ended.seconds, Share(), socket.gethostname())
         if ended.error is None:
             study.complete(candidate.id, usage)

@@ -6,18 +6,22 @@ import os
 import signal
 import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
 from ray.tune.result import DONE
 
-from phylon.cluster.attempts import Attempts
+from phylon.cluster.attempts import Attempts, News, lent
 from phylon.cluster.executor import Share
 from phylon.cluster.location import Location
 from phylon.cluster.mirror import Mirror
+from phylon.cluster.weights import Borrower
 from phylon.search.candidate import Candidate
 from phylon.search.evaluation import Evaluator
+
+if TYPE_CHECKING:
+    from phylon.cluster.team import Team
 
 NEWS = "news"
 SHARE = "share"
@@ -30,7 +34,8 @@ class CandidateTrainable(tune.Trainable):
     """Measures the candidates that the mailbox hands it; none end the trial.
 
     The first step says that the worker is there. Later ones return messages as they come; after
-    the last message of its candidates the next step waits for more of them.
+    the last message of its candidates the next step waits for more of them. Where several workers
+    evaluate a candidate together, the trial speaks for the team, and holds nothing itself.
 
     SIGTERM means that the machine is taken away: the evaluation is asked to write a checkpoint, and
     the trial ends as soon as it has. What it did not measure to the end runs elsewhere.
@@ -48,36 +53,53 @@ class CandidateTrainable(tune.Trainable):
         if not self._share.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._mirror = Mirror(location)
-        self._evaluator = self._mirror.around(evaluator)
         self._mailbox: Any = mailbox
-        self._attempts: Attempts | None = None
+        self._attempts: Attempts | Team | None = None
+        self._team: Team | None = None
         self._leaves = False
-        self._is_known = False
-        self._node = (ray.get_runtime_context().get_node_id(), socket.gethostname())
+        self._nodes: tuple[str, ...] = ()
+        self._host = socket.gethostname()
+        if self._share.workers > 1:
+            from phylon.cluster.team import Team
+
+            self._team = self._attempts = Team(
+                evaluator, location, mailbox, self._share, self.trial_id, self.logdir
+            )
+        self._evaluator = self._mirror.around(evaluator)
+        self._context = lent(
+            self._mirror.folder, self._share, Borrower(mailbox, location), lambda: self._leaves
+        )
         signal.signal(signal.SIGTERM, lambda *_: self._leave())
         threading.Thread(target=self._give_up_when_told, daemon=True).start()
 
     def step(self) -> dict[str, Any]:
-        """Return what the running candidates reported: ``{"news": (messages, node, host)}``."""
-        if not self._is_known:
-            self._is_known = True
-            return {NEWS: ([], *self._node)}
+        """Return what the candidates reported: ``{"news": (messages, nodes, host)}``."""
+        if not self._nodes:
+            self._nodes = (ray.get_runtime_context().get_node_id(),)
+            if self._team:
+                self._nodes, self._host = self._team.gather()
+            return self._result([], done=not self._nodes)
         if self._attempts is None or self._attempts.ended:
             candidates = self._take()
             if not candidates:
-                return {NEWS: ([], *self._node), DONE: True}
+                return self._result([], done=True)
             self._attempts = self._begin(candidates)
         news = self._attempts.news()
-        return {NEWS: (news, *self._node), DONE: not news}
+        return self._result(news, done=self._attempts.is_over)
 
-    def _begin(self, candidates: list[Candidate]) -> Attempts:
-        return Attempts(
-            self._evaluator,
-            candidates,
-            self._mirror.folder,
-            share=self._share,
-            leaving=lambda: self._leaves,
-        )
+    def cleanup(self) -> None:
+        """Leave no worker of the team behind."""
+        if self._team:
+            self._team.dissolve()
+
+    def _result(self, news: News, *, done: bool) -> dict[str, Any]:
+        return {NEWS: (news, self._nodes, self._host), DONE: done}
+
+    def _begin(self, candidates: list[Candidate]) -> Attempts | Team:
+        if self._team:
+            self._team.begin(candidates)
+            return self._team
+        return Attempts(self._evaluator, candidates, share=self._share, study=self._context)
 
     def _take(self) -> list[Candidate]:
         """Wait for candidates; none if the worker has to leave."""

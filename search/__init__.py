@@ -4,7 +4,7 @@ from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement, Outcome, candidate_seed
 from phylon.search.constraint import Constraint
 from phylon.search.evaluation import Context, Evaluator, Tester
-from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
+from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat, WiredCell
 from phylon.search.objective import Objective
 from phylon.search.registry import STRATEGIES, make_strategy
 from phylon.search.space import SearchSpace
@@ -31,6 +31,7 @@ __all__ = [
     "SearchSpace",
     "Strategy",
     "Tester",
+    "WiredCell",
     "candidate_seed",
     "crossover",
     "make_strategy",

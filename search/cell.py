@@ -8,20 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, final
 
-import numpy as np
-
-from phylon.search.architecture import Path
 from phylon.search.blocks import Block
 from phylon.search.choice import Choice
 from phylon.search.errors import SpaceError
-from phylon.search.node import Node, Site
+from phylon.search.graph import Graph, check_operations
 
 Edge = tuple[int, int]
 
 
 @final
 @dataclass(frozen=True)
-class Cell(Node[dict[str, Any]]):
+class Cell(Graph):
     """A graph of `nodes` nodes in which every earlier node feeds every later one.
 
     Node 0 is the input and the last one the output; a node is the sum of what its edges bring. The
@@ -34,8 +31,6 @@ class Cell(Node[dict[str, Any]]):
         operations: What an edge may do.
         zero: The operation that brings nothing; it need not be among `operations`.
         identity: The operation that passes its input on; it need not be among `operations`.
-        distinct: Whether every cell counts as a network of its own. For measurements that tell the
-            same network apart, such as latencies where dead edges are computed all the same.
 
     Raises:
         SpaceError: There are too few nodes, or operations with other names than text without
@@ -46,19 +41,12 @@ class Cell(Node[dict[str, Any]]):
     operations: tuple[str, ...]
     zero: str = "none"
     identity: str = "skip_connect"
-    distinct: bool = False
 
     def __post_init__(self) -> None:
         if type(self.nodes) is not int or self.nodes < 2:
             raise SpaceError(f"Cell: nodes is {self.nodes!r}; allowed: integers from 2 up")
         object.__setattr__(self, "operations", tuple(self.operations))
-        if not self.operations or len(set(self.operations)) < len(self.operations):
-            raise SpaceError(
-                f"Cell: operations are {self.operations}; allowed: one or more, all different"
-            )
-        for operation in self.operations:
-            if not isinstance(operation, str) or not operation or set(operation) & set("|+~"):
-                raise SpaceError(f"Cell: operation {operation!r}; allowed: text without | + ~")
+        check_operations("Cell", self.operations)
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
@@ -67,47 +55,12 @@ class Cell(Node[dict[str, Any]]):
 
     @cached_property
     def block(self) -> Block:
-        """The same decisions without what they mean."""
         choice = Choice(*self.operations)
         return Block(**dict.fromkeys(self._names, choice))
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
         return tuple(f"edge_{source}_{target}" for source, target in self.edges)
-
-    @property
-    def children(self) -> Mapping[str, Node[Any]]:
-        return self.block.children
-
-    @property
-    def width(self) -> int:
-        return len(self.edges)
-
-    @property
-    def size(self) -> int:
-        size: int = len(self.operations) ** len(self.edges)
-        return size
-
-    def sample(self, rng: np.random.Generator) -> dict[str, Any]:
-        return self.block.sample(rng)
-
-    def enumerate(self) -> Iterator[dict[str, Any]]:
-        return self.block.enumerate()
-
-    def check(self, value: object, path: Path) -> None:
-        self.block.check(value, path)
-
-    def encode(self, value: dict[str, Any]) -> list[float]:
-        return self.block.encode(value)
-
-    def decode(self, numbers: Sequence[float]) -> dict[str, Any]:
-        return self.block.decode(numbers)
-
-    def sites(self, value: dict[str, Any], path: Path) -> Iterator[Site]:
-        return self.block.sites(value, path)
-
-    def canonical(self, value: dict[str, Any]) -> object:
-        return value if self.distinct else self.graph(value)
 
     def graph(self, value: dict[str, Any]) -> object:
         """Return what is equal for all cells that are the same network, up to its weights.

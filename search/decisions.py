@@ -9,7 +9,7 @@ import numpy as np
 
 from phylon.search.architecture import Architecture, Path, dotted
 from phylon.search.node import Node
-from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
+from phylon.search.nodes import Block, Choice, Float, Graph, Integer, Repeat
 from phylon.search.space import SearchSpace
 
 BINS = 8
@@ -75,7 +75,7 @@ def _find(node: Node[Any], path: Path, found: dict[str, int]) -> None:
             for name, child in node.nodes:
                 _find(child, (*path, name), found)
             return
-        case Cell():
+        case Graph():
             _find(node.block, path, found)
             return
     if (options := _options(node)) > 1:
@@ -92,7 +92,7 @@ def _make(node: Node[Any], path: Path, take: Decide, rng: np.random.Generator) -
     match node:
         case Block():
             return {name: _make(child, (*path, name), take, rng) for name, child in node.nodes}
-        case Cell():
+        case Graph():
             return _make(node.block, path, take, rng)
     options = _options(node)
     taken = take(dotted(path), options) if options > 1 else 0
@@ -115,7 +115,7 @@ def _read(node: Node[Any], value: Any, path: Path, found: list[Decision]) -> Non
             for name, child in node.nodes:
                 _read(child, value[name], (*path, name), found)
             return
-        case Cell():
+        case Graph():
             _read(node.block, value, path, found)
             return
     options = _options(node)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from phylon.search.architecture import Architecture
 from phylon.search.node import Node
-from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
+from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat, WiredCell
 from phylon.search.space import SearchSpace
 
 Operations: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
@@ -29,8 +29,8 @@ class Features:
     A choice gives one column for each option, 1 where it is taken; a number its place between its
     bounds, on its own scale; a repeat its count, its items one by one, and the mean over its items.
     A cell gives what its graph is like, in the manner of GRAF (Kadlecova et al. 2024,
-    https://arxiv.org/abs/2404.16551): see `_graph`; a `distinct` one its edges as well. NaN stands
-    for what is not live.
+    https://arxiv.org/abs/2404.16551): see `_graph`; a `distinct` one its edges as well. A wired
+    cell gives what its nodes take, in canonical order. NaN stands for what is not live.
 
     Attributes:
         weights: Of shape ``(d,)``: factors for the columns, once they are standardised, with which
@@ -61,6 +61,8 @@ def _columns(node: Node[Any], value: Any) -> Iterator[float]:  # noqa: ANN401 - 
             yield from _repeat(node, value)
         case Cell():
             yield from _cell(node, value)
+        case WiredCell():  # its canonical form is one of its values
+            yield from _columns(node.block, value)
         case _:
             raise TypeError(f"{type(node).__name__} has no features; add a case here")
 
@@ -127,6 +129,8 @@ def _weights(node: Node[Any]) -> Iterator[float]:
             width = _width(node) - len(spelled)
             yield from [math.sqrt(len(node.edges) / width)] * width
             yield from spelled
+        case WiredCell():
+            yield from _weights(node.block)
         case _:
             yield from [1.0] * _width(node)
 

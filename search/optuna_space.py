@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from phylon.search.architecture import Path, dotted
 from phylon.search.node import Node
-from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
+from phylon.search.nodes import Block, Choice, Float, Graph, Integer, Repeat
 
 if TYPE_CHECKING:
     import optuna
@@ -58,7 +58,7 @@ def built(node: Node[Any], path: Path, decide: Decide) -> Any:  # noqa: ANN401
     match node:
         case Block():
             return {name: built(child, (*path, name), decide) for name, child in node.nodes}
-        case Cell():
+        case Graph():
             return built(node.block, path, decide)
         case Repeat():
             count = int(decide((*path, "count"), node))
@@ -88,7 +88,7 @@ def numbers(node: Node[Any], value: Any, path: Path) -> Iterator[tuple[Path, Nod
         case Block():
             for name, child in node.nodes:
                 yield from numbers(child, value[name], (*path, name))
-        case Cell():
+        case Graph():
             yield from numbers(node.block, value, path)
         case Repeat():
             yield (*path, "count"), node, len(value)

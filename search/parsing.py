@@ -8,6 +8,7 @@ A node is a mapping with one key that names it::
     act: {choice: [relu, gelu]}
     block: {choice: {plain: {}, residual: {kernel: {choice: [3, 5]}}}}
     cell: {cell: {nodes: 4, operations: [none, skip_connect, conv]}}
+    normal: {wired_cell: {nodes: 4, operations: [skip_connect, conv]}}
     stages: {repeat: {item: {block: {width: {choice: [16, 32]}}}, low: 1, high: 3}}
 """
 
@@ -18,9 +19,10 @@ from typing import Any, TypeVar
 
 from phylon.search.errors import SpaceError, did_you_mean
 from phylon.search.node import Node
-from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
+from phylon.search.nodes import Block, Cell, Choice, Float, Graph, Integer, Repeat, WiredCell
 
 N = TypeVar("N")
+G = TypeVar("G", bound=Graph)
 
 
 def parse_block(data: object, path: str) -> Block:
@@ -72,10 +74,18 @@ def _repeat(content: object, path: str) -> Repeat:
 
 
 def _cell(content: object, path: str) -> Cell:
-    fields = _fields(content, path, ("nodes", "operations"), ("zero", "identity", "distinct"))
+    return _graph(Cell, content, path, ("zero", "identity", "distinct"))
+
+
+def _wired_cell(content: object, path: str) -> WiredCell:
+    return _graph(WiredCell, content, path, ("distinct",))
+
+
+def _graph(kind: type[G], content: object, path: str, optional: tuple[str, ...]) -> G:
+    fields = _fields(content, path, ("nodes", "operations"), optional)
     if not isinstance(fields["operations"], list | tuple):
         raise SpaceError(f"`{path}.operations` is {fields['operations']!r}; allowed: a list")
-    return _build(Cell, path, (), fields)
+    return _build(kind, path, (), fields)
 
 
 _READERS: Mapping[str, Callable[[object, str], Node[Any]]] = {
@@ -85,6 +95,7 @@ _READERS: Mapping[str, Callable[[object, str], Node[Any]]] = {
     "float": _float,
     "integer": _integer,
     "repeat": _repeat,
+    "wired_cell": _wired_cell,
 }
 
 

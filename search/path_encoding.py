@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from phylon.search.architecture import Architecture
 from phylon.search.node import Node
-from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
+from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat, WiredCell
 from phylon.search.space import SearchSpace
+from phylon.search.wired_cell import INPUTS, wires
 
 Floats: TypeAlias = NDArray[np.float64]
 Word: TypeAlias = tuple[str, ...]
@@ -27,7 +28,8 @@ def path_encoding(space: SearchSpace, architecture: Architecture) -> Floats:
     """Describe an architecture by numbers in [0, 1] (White et al. 2021, section 4).
 
     A cell has a 1 for each sequence of operations that leads from its input to its output over
-    live edges; identities are left out of a sequence, so the empty one stands for a shortcut. Cells
+    live edges; identities are left out of a sequence, so the empty one stands for a shortcut. Where
+    nodes pick their inputs, a sequence begins with the cell's input, and nothing is left out. Cells
     with the same paths have the same encoding. A choice has a 1 for the option taken, a number its
     place in its range, a repeat the share of its count. What is not live is 0.
 
@@ -41,11 +43,13 @@ def path_encoding(space: SearchSpace, architecture: Architecture) -> Floats:
     return np.array(list(_encode(space.root, architecture.nested)), dtype=np.float64)
 
 
-def paths(cell: Cell, value: dict[str, Any]) -> set[Word]:
-    """Return the operations on each path from input to output, identities left out.
+def paths(cell: Cell | WiredCell, value: dict[str, Any]) -> set[Word]:
+    """Return what stands on each path from input to output; see `path_encoding`.
 
     Paths longer than `PATHS` has room for are not among them.
     """
+    if isinstance(cell, WiredCell):
+        return _wired_paths(cell, value)
     longest = len(words(cell)[-1])
     reaching: dict[int, set[Word]] = {node: set() for node in range(cell.nodes)}
     reaching[0] = {()}
@@ -57,15 +61,36 @@ def paths(cell: Cell, value: dict[str, Any]) -> set[Word]:
     return reaching[cell.nodes - 1]
 
 
+def _wired_paths(cell: WiredCell, value: dict[str, Any]) -> set[Word]:
+    longest = len(words(cell)[-1])
+    reaching: list[set[Word]] = [{(str(source),)} for source in range(INPUTS)]
+    for inputs in wires(value):
+        reaching.append(
+            {
+                (*word, operation)
+                for source, operation in inputs
+                for word in reaching[source]
+                if len(word) < longest
+            }
+        )
+    return set[Word]().union(*reaching[INPUTS:])
+
+
 @lru_cache(maxsize=256)
-def words(cell: Cell) -> tuple[Word, ...]:
+def words(cell: Cell | WiredCell) -> tuple[Word, ...]:
     """Return what may stand on a path, the shortest first: as many whole lengths as have room."""
-    alphabet = [each for each in cell.operations if each not in (cell.zero, cell.identity)]
+    if isinstance(cell, WiredCell):
+        starts: list[Word] = [(str(source),) for source in range(INPUTS)]
+        alphabet, lengths = list(cell.operations), range(1, cell.nodes + 1)
+    else:
+        starts, lengths = [()], range(cell.nodes)
+        alphabet = [each for each in cell.operations if each not in (cell.zero, cell.identity)]
     found: list[Word] = []
-    for length in range(cell.nodes):
-        if len(found) + len(alphabet) ** length > PATHS and found:
+    for length in lengths:
+        if len(found) + len(starts) * len(alphabet) ** length > PATHS and found:
             break
-        found += itertools.product(alphabet, repeat=length)
+        rests = itertools.product(alphabet, repeat=length)
+        found += [(*start, *rest) for rest in rests for start in starts]
     return tuple(found)
 
 
@@ -75,7 +100,7 @@ def _encode(node: Node[Any], value: Any) -> Iterator[float]:  # noqa: ANN401 - d
         case Block():
             for name, child in node.nodes:
                 yield from _encode(child, None if value is None else value[name])
-        case Cell():
+        case Cell() | WiredCell():
             present = set() if value is None else paths(node, value)
             yield from (float(word in present) for word in words(node))
         case Choice():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import final
 
 from phylon.search.bananas import Bananas
+from phylon.search.enas import Enas
 from phylon.search.errors import ConfigurationError, did_you_mean
 from phylon.search.halving import halving
 from phylon.search.hill_climb import hill_climb
@@ -79,6 +80,7 @@ class Recipe:
 
 STRATEGIES: dict[str, Recipe] = {
     "bananas": Recipe(Bananas),
+    "enas": Recipe(Enas),
     "halving": Recipe(halving, several_objectives=True),
     "hill_climb": Recipe(hill_climb),
     "local_search": Recipe(LocalSearch),

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from phylon.search.architecture import Architecture, Path, dotted
 from phylon.search.blocks import Block, Repeat
-from phylon.search.cell import Cell
 from phylon.search.choice import Choice
 from phylon.search.errors import SpaceError
+from phylon.search.graph import Graph
 from phylon.search.node import Node
 from phylon.search.parsing import parse_block
 
@@ -92,7 +92,7 @@ class SearchSpace:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def distinct(self) -> SearchSpace:
-        """Return the space with the same architectures, each with a key of its own; see `Cell`."""
+        """Return the space with the same architectures, each with a key of its own; see `Graph`."""
         return SearchSpace({name: _distinct(node) for name, node in self.root.nodes})
 
     @property
@@ -170,14 +170,14 @@ class SearchSpace:
 
 
 def _merges(node: Node[Any]) -> bool:
-    if isinstance(node, Cell):
+    if isinstance(node, Graph):
         return not node.distinct
     return any(map(_merges, node.children.values()))
 
 
 def _distinct(node: Node[Any]) -> Node[Any]:
     match node:
-        case Cell():
+        case Graph():
             return replace(node, distinct=True)
         case Block():
             return Block(**{name: _distinct(child) for name, child in node.nodes})

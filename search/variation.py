@@ -14,7 +14,7 @@ import numpy as np
 from phylon.search.architecture import Architecture, Path
 from phylon.search.errors import SpaceError
 from phylon.search.node import Node, Site
-from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat
+from phylon.search.nodes import Block, Choice, Float, Graph, Integer, Repeat
 from phylon.search.space import SearchSpace
 
 T = TypeVar("T")
@@ -167,7 +167,7 @@ def _cross(node: Node[Any], a: Any, b: Any, rng: np.random.Generator) -> Any:  #
     match node:
         case Block():
             return {name: _cross(child, a[name], b[name], rng) for name, child in node.nodes}
-        case Cell():
+        case Graph():
             return _cross(node.block, a, b, rng)
         case Repeat():
             count = len(_either(a, b, rng))

@@ -11,8 +11,16 @@ if TYPE_CHECKING:
     from phylon.trainables.cellnet import build_cellnet as build_cellnet
     from phylon.trainables.classification import ImageClassifier as ImageClassifier
     from phylon.trainables.convnet import build_convnet as build_convnet
+    from phylon.trainables.darts import darts_space as darts_space
+    from phylon.trainables.dartsnet import build_dartsnet as build_dartsnet
     from phylon.trainables.datamodule import ImageDataModule as ImageDataModule
     from phylon.trainables.dataset import ImageDataset as ImageDataset
+    from phylon.trainables.elastic import ElasticBatchNorm2d as ElasticBatchNorm2d
+    from phylon.trainables.elastic import ElasticConv2d as ElasticConv2d
+    from phylon.trainables.elastic import ElasticDepth as ElasticDepth
+    from phylon.trainables.elastic import ElasticLinear as ElasticLinear
+    from phylon.trainables.elastic import OneOf as OneOf
+    from phylon.trainables.elastic import make_elastic as make_elastic
     from phylon.trainables.evaluator import LightningEvaluator as LightningEvaluator
     from phylon.trainables.image_task import ImageTask as ImageTask
     from phylon.trainables.image_task import digits as digits
@@ -24,23 +32,34 @@ if TYPE_CHECKING:
     from phylon.trainables.registry import TASKS as TASKS
     from phylon.trainables.registry import load_space as load_space
     from phylon.trainables.registry import load_task as load_task
+    from phylon.trainables.supernet import Supernet as Supernet
+    from phylon.trainables.supernet import check_shareable as check_shareable
     from phylon.trainables.task import Task as Task
     from phylon.trainables.training import Training as Training
     from phylon.trainables.words import describe as describe
 
 _HOMES = {
+    "ElasticBatchNorm2d": "elastic",
+    "ElasticConv2d": "elastic",
+    "ElasticDepth": "elastic",
+    "ElasticLinear": "elastic",
     "ImageClassifier": "classification",
     "ImageDataModule": "datamodule",
     "ImageDataset": "dataset",
     "ImageTask": "image_task",
     "Labelled": "arrays",
     "LightningEvaluator": "evaluator",
+    "OneOf": "elastic",
     "ProxyEvaluator": "proxy_evaluator",
+    "Supernet": "supernet",
     "TASKS": "registry",
     "Task": "task",
     "Training": "training",
     "build_cellnet": "cellnet",
     "build_convnet": "convnet",
+    "build_dartsnet": "dartsnet",
+    "darts_space": "darts",
+    "check_shareable": "supernet",
     "dataset_from_arrays": "arrays",
     "describe": "words",
     "digits": "image_task",
@@ -48,6 +67,7 @@ _HOMES = {
     "load_space": "registry",
     "load_task": "registry",
     "macro_space": "macro",
+    "make_elastic": "elastic",
     "nasbench201_space": "nasbench201",
     "read_pictures": "pictures",
 }

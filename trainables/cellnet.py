@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, final
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from phylon.search.architecture import Architecture
+from phylon.search.cell import Edge
 from phylon.search.errors import ConfigurationError
 from phylon.trainables.nasbench201 import cell_of
 
@@ -30,18 +32,59 @@ def build_cellnet(architecture: Architecture, channels: int, classes: int) -> nn
         ConfigurationError: The cell has an operation that is not among `OPERATIONS`.
     """
     decisions = architecture.nested
-    width = decisions["channels"]
-    layers: list[nn.Module] = [
-        nn.Conv2d(channels, width, 3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
-    ]
+    value = decisions["cell"]
+    cell = cell_of(value)
+    if cell is None or not set(value.values()) <= OPERATIONS.keys():
+        raise ConfigurationError(
+            f"the cell {value} cannot be built; allowed: the value of a Cell with the "
+            f"operations {', '.join(OPERATIONS)}"
+        )
+    live = [edge for edge, _ in cell.live(value)]
+
+    def new_cell(width: int) -> nn.Module:
+        return GraphCell({name: OPERATIONS[value[name]](width) for name in value}, live)
+
+    sizes = decisions["cells"], decisions["channels"]
+    return assemble(new_cell, nn.Sequential, *sizes, channels, classes)
+
+
+def assemble(
+    new_cell: Callable[[int], nn.Module],
+    repeat: Callable[..., nn.Module],
+    cells: int,
+    width: int,
+    channels: int,
+    classes: int,
+) -> nn.Module:
+    """Return a network of cells: ``(b, c, h, w) -> (b, k)``.
+
+    Args:
+        new_cell: Makes a cell of so many channels.
+        repeat: Makes one module of the cells of a stage, given one by one.
+        cells: Cells of a stage.
+        width: Channels of the first stage.
+        channels: `c`.
+        classes: `k`.
+    """
+    stem = nn.Sequential(
+        nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+    )
+    stages = []
     for stage in range(STAGES):
+        parts: dict[str, nn.Module] = {}
         if stage:
-            layers.append(Reduction(width, 2 * width))
+            parts["reduction"] = Reduction(width, 2 * width)
             width *= 2
-        layers += [GraphCell(decisions["cell"], width) for _ in range(decisions["cells"])]
+        parts["cells"] = repeat(*[new_cell(width) for _ in range(cells)])
+        stages.append(nn.Sequential(OrderedDict(parts)))
     head = [nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*layers, *head, nn.Linear(width, classes))
+    return nn.Sequential(
+        OrderedDict(
+            stem=stem,
+            stages=nn.Sequential(*stages),
+            head=nn.Sequential(*head, nn.Linear(width, classes)),
+        )
+    )
 
 
 @final
@@ -52,32 +95,26 @@ class GraphCell(nn.Module):
     to the output leads through are not computed. Without any path the output is zero.
 
     Args:
-        value: The operation of each edge, as in an architecture.
-        width: Channels of every node.
+        edges: What each edge does, by its name.
+        live: The edges that are computed, by source and target, those of earlier targets first.
 
-    Raises:
-        ConfigurationError: An operation is not known.
+    Attributes:
+        live: The same; it may be changed.
     """
 
-    def __init__(self, value: Mapping[str, Any], width: int) -> None:
+    def __init__(self, edges: Mapping[str, nn.Module], live: Sequence[Edge]) -> None:
         super().__init__()
-        cell = cell_of(value)
-        if cell is None or not set(value.values()) <= OPERATIONS.keys():
-            raise ConfigurationError(
-                f"the cell {dict(value)} cannot be built; allowed: the value of a Cell with the "
-                f"operations {', '.join(OPERATIONS)}"
-            )
-        self._output = cell.nodes - 1
-        self._live = [edge for edge, _ in cell.live(dict(value))]
-        self._edges = nn.ModuleDict({name: OPERATIONS[value[name]](width) for name in value})
+        self.edges = nn.ModuleDict(edges)
+        self.live = live
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map ``(b, width, h, w)`` to the same shape."""
         nodes = {0: maps}
-        for source, target in self._live:
-            brought = self._edges[f"edge_{source}_{target}"](nodes[source])
+        target = 0
+        for source, target in self.live:
+            brought = self.edges[f"edge_{source}_{target}"](nodes[source])
             nodes[target] = nodes[target] + brought if target in nodes else brought
-        return nodes[self._output] if self._output in nodes else torch.zeros_like(maps)
+        return nodes[target] if self.live else torch.zeros_like(maps)
 
 
 @final

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
 
 from phylon.search.architecture import Architecture
 
-ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
+Activation: TypeAlias = Callable[[], nn.Module]
+
+ACTIVATIONS: Mapping[str, Activation] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
+POOLINGS: Mapping[str, Callable[[], nn.Module]] = {
+    "max": lambda: nn.MaxPool2d(2),
+    "avg": lambda: nn.AvgPool2d(2),
+    "stride": nn.Identity,  # the last block's
+}
 
 
 def build_convnet(architecture: Architecture, channels: int, classes: int) -> nn.Module:
@@ -23,32 +32,56 @@ def build_convnet(architecture: Architecture, channels: int, classes: int) -> nn
     decisions = architecture.nested
     activation = ACTIVATIONS[decisions["activation"]]
     width = decisions["stages"][0]["width"]
-    layers: list[nn.Module] = [_convolution(channels, width, 3), activation()]
+    stem = convolution(channels, width, 3)
+    stages = []
     for stage in decisions["stages"]:
-        layers += _stage(stage, width, activation)
+        stages.append(_stage(stage, width, activation))
         width = stage["width"]
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(decisions["dropout"])]
-    return nn.Sequential(*layers, *head, nn.Linear(width, classes))
+    head = nn.Dropout(decisions["dropout"]), nn.Linear(width, classes)
+    return assemble(stem, activation, nn.Sequential(*stages), *head)
 
 
-def _stage(stage: dict[str, Any], width_in: int, activation: type[nn.Module]) -> list[nn.Module]:
+def assemble(
+    stem: nn.Module,
+    activation: Activation,
+    stages: nn.Module,
+    dropout: nn.Module,
+    linear: nn.Module,
+) -> nn.Sequential:
+    """Return a network of stages, under the names that its parts have in every network."""
+    return nn.Sequential(
+        OrderedDict(
+            stem=stem,
+            activation=activation(),
+            stages=stages,
+            mean=nn.AdaptiveAvgPool2d(1),
+            flatten=nn.Flatten(),
+            dropout=dropout,
+            linear=linear,
+        )
+    )
+
+
+def assemble_stage(blocks: nn.Module, pooling: nn.Module) -> nn.Sequential:
+    """Return a stage, under the names that its parts have in every network."""
+    return nn.Sequential(OrderedDict(blocks=blocks, pooling=pooling))
+
+
+def _stage(stage: dict[str, Any], width_in: int, activation: Activation) -> nn.Module:
     """Return a stage's blocks and pooling; with `stride`, the last block does the halving."""
     last = stage["depth"] - 1
-    layers: list[nn.Module] = []
+    blocks = []
     for index in range(stage["depth"]):
         stride = 2 if stage["pooling"] == "stride" and index == last else 1
         block = BLOCKS[stage["block"]["type"]]
         kernel = stage["block"]["kernel"]
-        layers.append(block(width_in, stage["width"], kernel, stride, activation))
+        blocks.append(block(width_in, stage["width"], kernel, stride, activation))
         width_in = stage["width"]
-    if stage["pooling"] == "max":
-        layers.append(nn.MaxPool2d(2))
-    elif stage["pooling"] == "avg":
-        layers.append(nn.AvgPool2d(2))
-    return layers
+    return assemble_stage(nn.Sequential(*blocks), POOLINGS[stage["pooling"]]())
 
 
-def _convolution(width_in: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def convolution(width_in: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Return a convolution ``(b, width_in, h, w) -> (b, width, h / stride, w / stride)``, normed."""
     return nn.Sequential(
         nn.Conv2d(width_in, width, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(width),
@@ -56,13 +89,13 @@ def _convolution(width_in: int, width: int, kernel: int, stride: int = 1) -> nn.
 
 
 def _plain(
-    width_in: int, width: int, kernel: int, stride: int, activation: type[nn.Module]
+    width_in: int, width: int, kernel: int, stride: int, activation: Activation
 ) -> nn.Module:
-    return nn.Sequential(_convolution(width_in, width, kernel, stride), activation())
+    return nn.Sequential(convolution(width_in, width, kernel, stride), activation())
 
 
 def _separable(
-    width_in: int, width: int, kernel: int, stride: int, activation: type[nn.Module]
+    width_in: int, width: int, kernel: int, stride: int, activation: Activation
 ) -> nn.Module:
     """One kernel per channel, then a mix of the channels."""
     depthwise = nn.Conv2d(
@@ -70,7 +103,7 @@ def _separable(
     )
     norm = nn.BatchNorm2d(width_in)
     return nn.Sequential(
-        depthwise, norm, activation(), _convolution(width_in, width, 1), activation()
+        depthwise, norm, activation(), convolution(width_in, width, 1), activation()
     )
 
 
@@ -79,16 +112,18 @@ class Residual(nn.Module):
     """Two convolutions beside a shortcut, which is projected where the shape changes."""
 
     def __init__(
-        self, width_in: int, width: int, kernel: int, stride: int, activation: type[nn.Module]
+        self, width_in: int, width: int, kernel: int, stride: int, activation: Activation
     ) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _convolution(width_in, width, kernel, stride),
+            convolution(width_in, width, kernel, stride),
             activation(),
-            _convolution(width, width, kernel),
+            convolution(width, width, kernel),
         )
         same = width_in == width and stride == 1
-        self.shortcut = nn.Identity() if same else _convolution(width_in, width, 1, stride)
+        self.shortcut: nn.Module = (
+            nn.Identity() if same else convolution(width_in, width, 1, stride)
+        )
         self.activation = activation()
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -97,4 +132,4 @@ class Residual(nn.Module):
         return mapped
 
 
-BLOCKS = {"plain": _plain, "residual": Residual, "separable": _separable}
+BLOCKS: Mapping[str, Callable[[int, int, int, int, Activation], nn.Module]] = {"plain": _plain, "residual": Residual, "separable": _separable}

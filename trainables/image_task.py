@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -19,16 +20,22 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
     from torch import nn
 
-MACRO = ("stages", "activation", "dropout")
-CELLS = ("cell", "cells", "channels")
+    from phylon.trainables.supernet import Supernet
+
+SPACES = {
+    "macro_space": ("stages", "activation", "dropout"),
+    "nasbench201_space": ("cell", "cells", "channels"),
+    "darts_space": ("normal", "reduction", "cells", "channels"),
+}
+"""The spaces whose networks can be built, and what they decide for it."""
 
 
 @final
 class ImageTask(Task):
-    """Classify pictures with networks of the macro space or of NAS-Bench-201's.
+    """Classify pictures with networks of the macro space, of NAS-Bench-201's or of DARTS's.
 
-    Architectures with a `cell` are of the latter. Learning rate and weight decay may be decided by
-    the space as well, with these names, whichever networks it is made of.
+    Which it is, is told by the names of the decisions. Learning rate and weight decay may be
+    decided by the space as well, with these names, whichever networks it is made of.
 
     Attributes:
         dataset: The pictures.
@@ -50,21 +57,46 @@ class ImageTask(Task):
         """Return a network from normalised pictures ``(b, c, h, w)`` to logits ``(b, k)``.
 
         Raises:
-            ConfigurationError: The architecture is of neither space.
+            ConfigurationError: The architecture is of none of these spaces.
         """
         from phylon.trainables.cellnet import build_cellnet
         from phylon.trainables.convnet import build_convnet
+        from phylon.trainables.dartsnet import build_dartsnet
 
-        has_cell = "cell" in architecture
-        needed, build = (CELLS, build_cellnet) if has_cell else (MACRO, build_convnet)
-        if missing := [name for name in needed if name not in architecture]:
+        builds = dict(zip(SPACES, (build_convnet, build_cellnet, build_dartsnet), strict=True))
+        build = builds[self._space_of(architecture)]
+        return build(architecture, self.dataset.channels, len(self.dataset.classes))
+
+    def supernet(self, space: SearchSpace) -> Supernet:
+        """Return all networks of a space in one, with shared weights.
+
+        Raises:
+            ConfigurationError: The space is of other networks, or decides what weights cannot share
+                (learning rate and weight decay).
+        """
+        from phylon.trainables.cell_supernet import CellSupernet
+        from phylon.trainables.darts_supernet import DartsSupernet
+
+        of_cells = {"nasbench201_space": CellSupernet, "darts_space": DartsSupernet}
+        if make := of_cells.get(self._space_of(space.root.children)):
+            return make(space, self.build, self.dataset.channels, len(self.dataset.classes))
+        return super().supernet(space)
+
+    def _space_of(self, decided: Collection[str]) -> str:
+        """Return the name of the space in which this is decided.
+
+        Raises:
+            ConfigurationError: It is in none.
+        """
+        space = max(SPACES, key=lambda name: sum(each in decided for each in SPACES[name]))
+        if missing := [name for name in SPACES[space] if name not in decided]:
+            known = "; ".join(f"{name}, which decides {', '.join(SPACES[name])}" for name in SPACES)
             raise ConfigurationError(
                 f"the space does not decide {', '.join(missing)}: the task `{self.dataset.source}` "
-                f"builds networks of macro_space, which decides {', '.join(MACRO)}, and of "
-                f"nasbench201_space, which decides {', '.join(CELLS)}; for another space, bring a "
-                "Task with a build of its own"
+                f"builds networks of {known}; for another space, bring a Task with a build of its "
+                "own"
             )
-        return build(architecture, self.dataset.channels, len(self.dataset.classes))
+        return space
 
     def lightning_module(self, network: nn.Module, architecture: Architecture) -> LightningModule:
         """Return an `ImageClassifier` with the architecture's learning rate and weight decay."""

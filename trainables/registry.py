@@ -8,6 +8,7 @@ from phylon.search.errors import ConfigurationError
 from phylon.search.evaluation import Evaluator
 from phylon.search.named import Spec, load
 from phylon.search.space import SearchSpace
+from phylon.trainables.darts import darts_space
 from phylon.trainables.image_task import digits, images
 from phylon.trainables.macro import macro_space
 from phylon.trainables.nasbench201 import nasbench201_space
@@ -15,6 +16,7 @@ from phylon.trainables.task import Task
 
 TASKS: Mapping[str, Callable[..., Task]] = {"digits": digits, "images": images}
 SPACES: Mapping[str, Callable[..., SearchSpace]] = {
+    "darts": darts_space,
     "macro": macro_space,
     "nasbench201": nasbench201_space,
 }

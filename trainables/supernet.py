@@ -3,37 +3,140 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from phylon.search.architecture import Architecture
+from phylon.search.choice import Choice
+from phylon.search.errors import ConfigurationError
+from phylon.search.node import Node
+from phylon.search.numeric import Integer
+from phylon.search.space import SearchSpace
+from phylon.trainables.elastic import OneOf
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 class Supernet(nn.Module, ABC):
     """All networks of a space in one, of which one path at a time is active.
 
-    Made of elastic layers (`phylon.trainables.elastic`), under the names that the same layers have
-    in the stand-alone networks, so that weights find their way from one to the other.
+    Its layers have the names that they have in the stand-alone networks, so that weights find their
+    way from one to the other: only a `OneOf` adds the name of the option. A subclass names what it
+    `shares` and defines `select`.
 
     Args:
-        build: Makes a stand-alone network of the space.
+        space: The networks.
+        build: Makes a stand-alone network of the space, with fresh random weights.
+        network: All of them in one, made of elastic layers (`phylon.trainables.elastic`): often
+            `make_elastic(build(largest))`.
 
     Attributes:
         shares: The decisions of the space, by their outermost names, that `select` obeys.
+
+    Raises:
+        ConfigurationError: The networks of the space cannot share weights; see `check_shareable`.
     """
 
     shares: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, build: Callable[[Architecture], nn.Module]) -> None:
+    def __init__(
+        self, space: SearchSpace, build: Callable[[Architecture], nn.Module], network: nn.Module
+    ) -> None:
         super().__init__()
+        check_shareable(space, self.shares)
+        self.space = space
+        self.network = network
         self._build = build
 
     @abstractmethod
     def select(self, architecture: Architecture) -> None:
-        """Activate the path of an architecture; nothing is copied."""
+        """Activate the path of an architecture of the space; nothing is copied.
+
+        This happens at every step of a training, so the architecture is not validated.
+        """
+
+    def forward(self, *inputs: Tensor) -> Any:  # noqa: ANN401 - as the networks
+        """Return what the network of the active path makes of the inputs."""
+        return self.network(*inputs)
 
     def extract(self, architecture: Architecture) -> nn.Module:
-        """Return the stand-alone network of an architecture, with copies of its path's weights."""
-        raise NotImplementedError
+        """Return the stand-alone network of an architecture, with copies of its path's weights.
+
+        The path becomes the active one.
+
+        Raises:
+            SpaceError: The architecture is not of the space.
+            ConfigurationError: The supernet has no such weights, or smaller ones.
+        """
+        self.space.validate(architecture)
+        self.select(architecture)
+        network = self._build(architecture)
+        own = network.state_dict()
+        network.load_state_dict({name: self._cut(name, own[name].shape) for name in own})
+        return network
+
+    def _cut(self, name: str, shape: Iterable[int]) -> Tensor:
+        """Return a view of shared weights: leading channels, and the centre of a kernel."""
+        tensor = self._find(name)
+        for axis, size in enumerate(shape):
+            start = (tensor.shape[axis] - size) // 2 if axis > 1 else 0
+            tensor = tensor.narrow(axis, start, size)
+        return tensor
+
+    def _find(self, name: str) -> Tensor:
+        """Return the shared tensor that an active stand-alone network has under this name."""
+        found: Any = self.network
+        for part in name.split("."):
+            while isinstance(found, OneOf):
+                found = found.active
+            found = getattr(found, part)
+        return found
+
+
+def check_shareable(space: SearchSpace, shares: Iterable[str]) -> None:
+    """Check that the networks of a space differ only in what shared weights can do.
+
+    Args:
+        space: The networks.
+        shares: The decisions, by their outermost names, that choose among weights.
+
+    Raises:
+        ConfigurationError: Networks differ in other decisions, or not at all.
+    """
+    shares = tuple(shares)
+    open_ = [name for name, node in space.root.nodes if node.size > 1]
+    if others := [name for name in open_ if name not in shares]:
+        raise ConfigurationError(
+            f"space: {', '.join(others)} cannot be shared: they decide how weights are trained, "
+            f"not which of them are used, and all networks of a supernet train the same ones. "
+            f"Shared are {', '.join(shares)}. Give each of the others one value, as in "
+            f"{others[0]}=Choice(...), or leave them out of the space; of the macro space with "
+            "`hyperparameters: false`"
+        )
+    if not open_:
+        raise ConfigurationError(
+            f"space: there is nothing to share, as it holds one network only; let at least one of "
+            f"{', '.join(shares)} have more than one option"
+        )
+
+
+def largest(name: str, node: Node[Any]) -> int:
+    """Return the largest number that a decision may have.
+
+    Raises:
+        ConfigurationError: The decision is not among whole numbers.
+    """
+    numbers = node.options if isinstance(node, Choice) else [getattr(node, "high", None)]
+    if not isinstance(node, Choice | Integer) or not all(type(each) is int for each in numbers):
+        raise ConfigurationError(
+            f"space: {name} is {node!r}; allowed in a supernet: Integer(low, high), or a Choice of "
+            "integers"
+        )
+    return max(numbers)
+
+
+def parts(module: nn.Module, kind: type[Part]) -> list[Part]:
+    """Return all modules of a kind within a module, in order."""
+    return [each for each in module.modules() if isinstance(each, kind)]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
     from torch import nn
 
+    from phylon.trainables.supernet import Supernet
+
 
 class Task(ABC):
     """Turns architectures into networks that Lightning can train; subclass it to bring your own.
@@ -55,6 +57,22 @@ class Task(ABC):
             seed: The study's seed. The same seed must give the same splits.
             batch_size: Samples per training batch.
         """
+
+    def supernet(self, space: SearchSpace) -> Supernet:
+        """Return all networks of a space in one, with shared weights; by default, there is none.
+
+        Args:
+            space: What is searched.
+
+        Raises:
+            ConfigurationError: The networks of the space cannot share weights.
+        """
+        own = type(self).__name__
+        raise ConfigurationError(
+            f"{own} brings no supernet for {space!r}, so its networks cannot share weights: define "
+            f"{own}.supernet(space), which returns a phylon.trainables.Supernet, or let the study "
+            "train each network on its own (evaluator: training)"
+        )
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells this data from other data, as plain JSON; by default the class."""

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from phylon.search.architecture import Architecture
+from phylon.trainables.darts import wired_cell_of
 from phylon.trainables.nasbench201 import cell_of
 
 POOLINGS = {"max": "max pool", "avg": "average pool", "stride": "stride 2"}
@@ -67,7 +68,7 @@ def _items(values: list[object]) -> list[str]:
 
 def _value(value: object) -> str:
     if isinstance(value, Mapping):
-        if cell := cell_of(value):
+        if cell := cell_of(value) or wired_cell_of(value):
             return cell.write(dict(value))
         inner = _block(value)
         kind = value.get("type")

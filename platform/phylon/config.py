@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -18,7 +19,7 @@ from pydantic import (
 from phylon.cluster.location import Location
 from phylon.config_errors import messages
 from phylon.config_resources import Resources
-from phylon.config_supernet import Supernet
+from phylon.config_supernet import ENAS, Supernet, with_implied
 from phylon.config_values import Amount, Count, Folder, Section, Seed, Text
 from phylon.errors import ConfigurationError
 from phylon.search.constraint import Constraint
@@ -34,6 +35,12 @@ def _explicit_direction(value: object) -> object:
     if isinstance(value, dict) and "metric" in value and "direction" not in value:
         raise ValueError("needs a direction; add `direction: maximize` or `direction: minimize`")
     return value
+
+
+def _strategy(info: ValidationInfo) -> str:
+    """Return the name of the strategy, if that could be understood."""
+    strategy = info.data.get("strategy")
+    return strategy.name if isinstance(strategy, Component) else ""
 
 
 class Component(BaseModel):
@@ -183,6 +190,46 @@ class StudyConfig(Section):
     @classmethod
     def _known_scheme(cls, value: str) -> str:
         Location(value)
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _implied_by_enas(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file says
+        return with_implied(value) if isinstance(value, dict) else value
+
+    @field_validator("evaluator")
+    @classmethod
+    def _scores_for_enas(cls, value: str, info: ValidationInfo) -> str:
+        if value != "supernet" and _strategy(info) == ENAS:
+            raise ValueError(
+                f"is {value}, but strategy `{ENAS}` scores candidates with shared weights; drop "
+                f"`evaluator`, or choose another strategy"
+            )
+        return value
+
+    @field_validator("supernet")
+    @classmethod
+    def _used(cls, value: Supernet, info: ValidationInfo) -> Supernet:
+        if value != Supernet() and info.data.get("evaluator") == "training":
+            raise ValueError(
+                "sets up shared weights that nothing would use; add `evaluator: supernet`, or "
+                "drop the section"
+            )
+        if value.training != "enas" and _strategy(info) == ENAS:
+            raise ValueError(
+                f"has training: {value.training}, but strategy `{ENAS}` learns what to try while "
+                f"it trains the weights; drop `training`, or choose another strategy"
+            )
+        return value
+
+    @field_validator("final")
+    @classmethod
+    def _has_weights(cls, value: Final | None, info: ValidationInfo) -> Final | None:
+        if value and value.weights != "fresh" and info.data.get("evaluator") == "training":
+            raise ValueError(
+                f"has weights: {value.weights}, but without `evaluator: supernet` there are no "
+                f"shared weights to begin with; add that, or drop `weights`"
+            )
         return value
 
     @field_validator("objectives")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,6 +12,8 @@ from phylon.config_values import Count, Section
 
 Tau = Annotated[float, Field(strict=True, ge=-1.0, le=1.0)]
 NotNegative = Annotated[int, Field(strict=True, ge=0)]
+ENAS = "enas"
+"""The strategy that comes with shared weights, and with a training of them."""
 
 
 class Portion(Section):
@@ -56,9 +59,27 @@ class Supernet(Section):
 
     @model_validator(mode="after")
     def _floor_with_probes(self) -> Supernet:
+        if self.on_low_rank != "warn" and self.rank_floor is None:
+            raise ValueError(
+                f"sets on_low_rank: {self.on_low_rank} without a floor; add a rank_floor, such as "
+                f"0.3, or drop on_low_rank"
+            )
         if self.rank_floor is not None and self.probes < 4:
             raise ValueError(
-                f"set rank_floor: {self.rank_floor} with probes: {self.probes}, but it takes at "
+                f"sets rank_floor: {self.rank_floor} with probes: {self.probes}, but it takes at "
                 f"least 4 probes to tell how well scores rank; raise probes or drop rank_floor"
             )
         return self
+
+
+def with_implied(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a study file with what strategy `enas` implies where nothing is said."""
+    told, strategy = dict(fields), fields.get("strategy")
+    name = strategy.get("name") if isinstance(strategy, Mapping) else strategy
+    if name == ENAS:
+        told.setdefault("evaluator", "supernet")
+        for section, implied in (("supernet", {"training": ENAS}), ("final", {"weights": "both"})):
+            given = told.get(section, {} if section == "supernet" else None)
+            if isinstance(given, Mapping):
+                told[section] = {**implied, **given}
+    return told

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from phylon import events
+from phylon.agenda import Agenda
 from phylon.cluster.executor import Share, Usage
-from phylon.config import Final, StudyConfig
+from phylon.config import StudyConfig
 from phylon.errors import EvaluationError, SpaceExhausted
 from phylon.ledger import Ledger
 from phylon.order import Arrival, Order
-from phylon.search.candidate import Candidate, Measurement, candidate_seed
+from phylon.proposer import Proposer
+from phylon.scores import Scores
+from phylon.search.architecture import Architecture
+from phylon.search.candidate import Candidate, Measurement
 from phylon.search.constraint import total_violation
 from phylon.search.objective import losses
-from phylon.search.strategy import Strategy
-from phylon.state import Record
 
 MAX_LOSSES = 3
 EXHAUSTED = "every architecture of the space was tried"
 OUT_OF_TIME = "the hours are spent"
 SPENT = "all candidates were tried"
 _NOTHING = Share(cpus=0.0)
+
+
+def _nothing(supernet: Candidate) -> Sequence[Architecture]:  # noqa: ARG001
+    return ()
 
 
 class Driver:
@@ -33,30 +39,34 @@ class Driver:
 
     Args:
         config: What is to be done.
-        strategy: Proposes; it must have replayed the history of the ledger's state.
+        proposer: Proposes; it must have replayed the history of the ledger's state.
         ledger: Takes events.
         order: When events are taken, and how far ahead proposals may run.
         held: Events that an earlier driver had but could not yet take, see `StrictOrder`.
+        advise: Says what a trained supernet would have tried first.
     """
 
     def __init__(
         self,
         config: StudyConfig,
-        strategy: Strategy,
+        proposer: Proposer,
         ledger: Ledger,
         *,
         order: Order,
         held: Iterable[events.Event] = (),
+        advise: Callable[[Candidate], Sequence[Architecture]] = _nothing,
     ) -> None:
         self.state = state = ledger.state
         self.stop_reason = ""
         self._config = config
-        self._strategy = strategy
+        self._proposer = proposer
         self._ledger = ledger
         self._order = order
+        self._advise = advise
+        self._agenda = Agenda(config, proposer.space)
+        self._scores = Scores(proposer.space, state)
         self._exhausted = False
         self._dry_after = -1  # ended candidates after which there was nothing to propose
-        self._final_started = False
         self._ready: deque[Candidate] = deque()
         self._last = {r.id: (r.step, r.metrics) for r in state.pending.values()}
         for event in held:
@@ -65,13 +75,14 @@ class Driver:
         self._release()
         ended = order.ended()
         self._ready = deque(r.candidate for r in state.pending.values() if r.id not in ended)
-        self._start_final_phase()
+        self._follow_up()
 
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to run, now or later."""
-        is_busy = self.state.pending or self._ready or self._may_search
-        return not is_busy and self._final_started
+        if self.state.pending or self._ready or self._may_search:
+            return False
+        return not self._agenda.due(self.state, searching=False)
 
     @property
     def stopping(self) -> bool:
@@ -81,6 +92,8 @@ class Driver:
     @property
     def end_reason(self) -> str:
         """Why a finished study is at its end."""
+        if early := self._agenda.ending(self.state):
+            return early
         if self._searched >= self._config.budget.candidates:
             return SPENT
         return EXHAUSTED if self._exhausted else OUT_OF_TIME
@@ -88,13 +101,9 @@ class Driver:
     def propose(self) -> Candidate | None:
         """Return the next candidate to run, or None if there is none until another result."""
         self._propose_ahead()
-        if (
-            not self._ready
-            and self._may_search
-            and self._order.may_propose(self._searched, self.state)
-        ):
-            self._ask()
-        self._start_final_phase()
+        self._release()
+        while not self._ready and self._propose_next():
+            self._release()
         return self._ready.popleft() if self._ready else None
 
     def observe(self, candidate_id: int, measurement: Measurement) -> None:
@@ -110,8 +119,9 @@ class Driver:
         """
         _, metrics = self._last.get(candidate_id, (0, {}))
         try:
-            losses(self.state.objectives, metrics)
-            total_violation(self.state.constraints, metrics)
+            if self.state.records[candidate_id].candidate.phase != "supernet":
+                losses(self.state.objectives, metrics)
+                total_violation(self.state.constraints, metrics)
         except EvaluationError as error:
             self.fail(candidate_id, str(error), usage)
             return
@@ -190,61 +200,70 @@ class Driver:
 
     @property
     def _searched(self) -> int:
-        return self.state.proposed["search"]
+        return self.state.searched
 
     @property
     def _may_search(self) -> bool:
         hours = self._config.budget.hours
         return (
             self._searched < self._config.budget.candidates
-            and not self.state.proposed["final"]
             and self._dry_after != self.state.ended
+            and self._agenda.may_search(self.state)
             and (hours is None or self.state.seconds_at(time.time()) < hours * 3600)
         )
 
     def _propose_ahead(self) -> None:
-        while self._order.is_strict and self._may_search:
-            if not self._order.may_propose(self._searched, self.state):
-                return
-            self._ask()
+        while self._order.is_strict and self._propose_next():
+            pass
 
-    def _ask(self) -> None:
+    def _propose_next(self) -> bool:
+        """Propose what is due, or else let the strategy propose one; return whether it did."""
+        if not self._order.may_propose(len(self.state.records), self.state):
+            return False
+        searching = self._may_search
+        due = self._agenda.due(self.state, searching=searching)
+        if not due and searching:
+            due = self._asked()
+        self._ledger.take(*(events.Proposed(candidate=candidate) for candidate in due))
+        for candidate in due:
+            if score := self._scores.known(candidate):
+                self._order.hold(score, is_new=True)
+            else:
+                self._ready.append(candidate)
+        return bool(due)
+
+    def _asked(self) -> list[Candidate]:
         try:
-            (candidate,) = self._strategy.ask(1)
+            candidate = self._proposer.ask(len(self.state.records))
         except SpaceExhausted:
             self._dry_after = self.state.ended  # another result may bring promotions
             self._exhausted = not self.state.pending
-            return
-        self._ledger.take(events.Proposed(candidate=candidate))
-        self._ready.append(candidate)
+            return []
+        return [self._agenda.adapted(candidate, self.state)]
 
-    def _start_final_phase(self) -> None:
-        """Propose the trainings of the final phase, or those of them that are missing."""
-        if self._final_started or self._ready or self._may_search or self.state.pending:
-            return
-        self._final_started = True
-        final = self._config.final
-        if final is None:
-            return
-        best = self.state.ranking("search")[: final.top]
-        repeated = [record for record in best for _ in range(final.seeds)]
-        first = self._searched
-        batch = [self._retraining(first + i, record, final) for i, record in enumerate(repeated)]
-        missing = batch[self.state.proposed["final"] :]
-        self._ledger.take(*(events.Proposed(candidate=candidate) for candidate in missing))
-        self._ready.extend(missing)
+    def _follow_up(self) -> None:
+        """Take what follows from results: advice of a supernet, and how well scores rank."""
+        supernet = self.state.supernet
+        if supernet and supernet.state == "completed" and self._is_unprimed:
+            self._prime(self._advise(supernet.candidate))
+        if judgement := self._agenda.judgement(self.state):
+            self._ledger.take(judgement)
+            if judgement.verdict == "switched":
+                best = self.state.ranking("search")[: self._proposer.initial // 2]
+                self._prime([record.candidate.architecture for record in best])
 
-    def _retraining(self, candidate_id: int, record: Record, final: Final) -> Candidate:
-        return Candidate(
-            id=candidate_id,
-            architecture=record.candidate.architecture,
-            parents=(record.id,),
-            operator="retrain",
-            generation=record.candidate.generation + 1,
-            phase="final",
-            seed=candidate_seed(self._config.seed, candidate_id),
-            epochs=final.epochs,
-        )
+    def _is_consequential(self, event: Arrival) -> bool:
+        is_end = isinstance(event, events.Completed | events.Failed)
+        phase = self.state.records[event.candidate_id].candidate.phase
+        return is_end and phase in ("supernet", "probe")
+
+    @property
+    def _is_unprimed(self) -> bool:
+        return self.state.primed is None and not self.state.searched
+
+    def _prime(self, start: Sequence[Architecture]) -> None:
+        if start:
+            self._ledger.take(events.Primed(start=list(start)))
 
     def _take(self, event: Arrival, *, is_new: bool = True) -> None:
         """Hold an event, unless it repeats a step that an earlier attempt had reported."""
@@ -264,4 +283,7 @@ class Driver:
     def _release(self) -> None:
         while released := self._order.release():
             self._ledger.take(*released)
+            self._scores.learn(released)
+            if any(self._is_consequential(event) for event in released):
+                self._follow_up()
             self._propose_ahead()

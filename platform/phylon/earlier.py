@@ -38,7 +38,10 @@ def _earlier(place: str, location: Location, config: StudyConfig, space: SearchS
     _check_space(place, state, space)
     results: list[tuple[Architecture, tuple[float, ...]]] = []
     problem = ""
-    for record in state.ranking("search"):
+    ranking = state.ranking("search")
+    # Scores with shared weights and results of training are not on one scale.
+    alike = (r for r in ranking if r.candidate.is_scored == ranking[0].candidate.is_scored)
+    for record in alike:
         bounds = [each for each in config.constraints if each.metric in record.metrics]
         try:
             values = losses(config.objectives, record.metrics)
@@ -55,7 +58,8 @@ def _earlier(place: str, location: Location, config: StudyConfig, space: SearchS
 
 def _check_space(place: str, state: StudyState, space: SearchSpace) -> None:
     """Refuse a study of which an architecture is not in the space, and say why."""
-    tried = (record.candidate.architecture for record in state.records.values())
+    networks = (r.candidate for r in state.records.values() if r is not state.supernet)
+    tried = (candidate.architecture for candidate in networks)
     if state.created is None or all(architecture in space for architecture in tried):
         return
     before = SearchSpace.from_json(state.created.space)

@@ -14,6 +14,7 @@ from phylon.search.candidate import Candidate, Measurement
 from phylon.search.strategy import Known
 
 SCHEMA = 1
+Verdict = Literal["", "trusted", "warned", "switched", "stopped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +250,7 @@ class Ranked(Event):
     high: float | None
     top_half: float | None
     probes: int
-    verdict: Literal["", "trusted", "warned", "switched", "stopped"] = ""
+    verdict: Verdict = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

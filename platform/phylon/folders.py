@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from types import TracebackType
 
 from phylon import events
@@ -18,10 +19,12 @@ log = logging.getLogger(__name__)
 class CandidateFolders:
     """Listens to a study and removes the checkpoints and weights that nobody will ask for again.
 
-    Kept are those of pending candidates, of the `keep` best of the search, and of the final phase;
-    and, while the search goes on, those of candidates that stopped before the study's epochs, until
-    a candidate that continues them has ended. Any of these may still be promoted: the more results
-    there are, the more are among the best.
+    Kept are those of pending candidates, of the `keep` best of the search, of the final phase, and
+    of the supernet, whose weights may be extracted at any time; and, while the search goes on,
+    those of candidates that stopped before the study's epochs, until a candidate that continues
+    them has ended. Any of these may still be promoted: the more results there are, the more are
+    among the best. Of probes only the metrics count, and candidates that are scored with shared
+    weights have no folder.
 
     They are removed in threads, since an object store takes its time. What cannot be removed
     stays, and is tried again by the next driver.
@@ -37,11 +40,13 @@ class CandidateFolders:
         self._remover = ThreadPoolExecutor(_REMOVERS)
         self._state = state
         self._keep = keep
-        search = [r for r in state.records.values() if r.candidate.phase == "search"]
-        self._kept = {record.id for record in state.ranking("search")[:keep]}
+        records = [r for r in state.records.values() if not r.candidate.is_scored]
+        search = [record for record in records if record.candidate.phase == "search"]
+        self._kept = self._best_of_search()
         self._promotable = {record.id for record in search if self._may_be_promoted(record)}
         there = {int(name) for name in self._root.names() if name.isdecimal()}
-        for record in search:
+        probes = [record for record in records if record.candidate.phase == "probe"]
+        for record in search + probes:
             if record.state != "pending" and record.id in there:
                 self._remove_unless_needed(record.id)
         if state.proposed["final"]:
@@ -71,8 +76,10 @@ class CandidateFolders:
                 self._end_search()
 
     def _settle(self, record: Record) -> None:
-        if record.candidate.phase == "final":
-            if record.state == "failed":
+        if record.candidate.is_scored:
+            return
+        if record.candidate.phase != "search":
+            if record.state == "failed" or record.candidate.phase == "probe":
                 self._remove(record.id)
             return
         before = record.candidate.continues
@@ -90,10 +97,14 @@ class CandidateFolders:
 
     def _end_search(self) -> None:
         left = self._kept | self._promotable
-        self._kept = {record.id for record in self._state.ranking("search")[: self._keep]}
+        self._kept = self._best_of_search()
         self._promotable = set()
         for number in left:
             self._remove_unless_needed(number)
+
+    def _best_of_search(self) -> set[int]:
+        trained = (r for r in self._state.ranking("search") if not r.candidate.is_scored)
+        return {record.id for record in islice(trained, self._keep)}
 
     def _is_in_the_running(self, record: Record) -> bool:
         return record.state == "completed" and not self._state.is_superseded(record)

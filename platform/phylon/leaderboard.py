@@ -17,7 +17,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from phylon import picture
+from phylon import picture, rank_meter
 from phylon.cluster.location import Location
 from phylon.progress import clock, shorten
 from phylon.state import Record, StudyState
@@ -41,13 +41,14 @@ def overview(
     parts: list[RenderableType] = [Rule(_headline(state, location.name, status), style="dim")]
     best = state.best
     if best is None:
-        parts.append("No candidate has completed yet.")
+        of = " of the search" if state.completed else ""
+        parts.append(f"No candidate{of} has completed yet.")
     else:
         parts += [*_drawing(state), _search_table(state, rows)]
         if state.final_groups():
             parts.append(_final_table(state))
         parts.append(_verdict(state, best))
-    parts += [*_failures(state), _next_commands(state, location, status)]
+    parts += [*_trust(state), *_failures(state), _next_commands(state, location, status)]
     return Group(*map(_spaced, parts))
 
 
@@ -101,7 +102,10 @@ def _headline(state: StudyState, name: str, status: str) -> Text:
 
 def _drawing(state: StudyState) -> Iterator[RenderableType]:
     objective = state.objectives[0]
-    feasible = [record for record in state.ranking("search") if not state.violation(record)]
+    ranking = state.ranking("search")
+    # Scores with shared weights and results of training are not on one scale.
+    alike = (r for r in ranking if r.candidate.is_scored == ranking[0].candidate.is_scored)
+    feasible = [record for record in alike if not state.violation(record)]
     values = [r.metrics[objective.metric] for r in sorted(feasible, key=lambda r: r.id)]
     drawn = picture.draw(values, maximize=objective.direction == "maximize")
     each = "candidate that meets the constraints" if state.constraints else "candidate"
@@ -130,28 +134,36 @@ def _search_table(state: StudyState, rows: int) -> Table:
         values = [f"{record.metrics[o.metric]:.4f}" for o in state.objectives]
         sizes = [magnitude(record.metrics[n]) if n in record.metrics else "" for n in costs]
         place = "infeasible" if state.violation(record) else str(rank)
-        cells = [place, str(record.id), *values, *sizes, str(record.step or "")]
+        cells = [place, str(record.id), *values, *sizes, _epochs(record)]
         style = "dim" if state.violation(record) else "bold" if rank == 1 else None
         table.add_row(*cells, _origin(record), describe(record.candidate.architecture), style=style)
     return table
 
 
+def _epochs(record: Record) -> str:
+    return "0 (shared)" if record.candidate.is_scored else str(record.step or "")
+
+
 def _final_table(state: StudyState) -> Table:
+    groups = state.final_groups()
+    inherits = any(group[0].candidate.inherit_from is not None for group in groups)
     table = plain_table("Final: trained again, longer")
     table.add_column("of candidate", justify="right")
     for objective in state.objectives:
         table.add_column(objective.metric, justify="right")
-    for heading in ("trainings", "epochs"):
-        table.add_column(heading, justify="right")
+    for heading in ("trainings", "epochs", *(["weights"] if inherits else [])):
+        table.add_column(heading, justify="left" if heading == "weights" else "right")
     winners = {record.id for record in state.winners()}
-    for parent, group in state.final_groups().items():
+    for group in groups:
         values = [
             mean_and_spread([record.metrics[o.metric] for record in group])
             for o in state.objectives
         ]
+        candidate = group[0].candidate
         style = "bold" if winners & {record.id for record in group} else None
-        cells = [str(parent), *values, str(len(group)), str(group[0].step or "")]
-        table.add_row(*cells, style=style)
+        cells = [str(candidate.parents[0]), *values, str(len(group)), str(group[0].step or "")]
+        weights = "fresh" if candidate.inherit_from is None else "extracted"
+        table.add_row(*cells, *([weights] if inherits else []), style=style)
     return table
 
 
@@ -175,7 +187,7 @@ def _state(state: StudyState, record: Record) -> str:
 def _verdict(state: StudyState, best: Record) -> RenderableType:
     words = describe(best.candidate.architecture)
     lines = [Text.assemble(("The best network: ", "bold"), words)]
-    winners = state.winners()
+    winners = state.winners() or [best]
     trained = f" ({len(winners)} trainings)" if len(winners) > 1 else f" (candidate {best.id})"
     for objective in state.objectives:
         values = [record.metrics[objective.metric] for record in winners]
@@ -183,6 +195,8 @@ def _verdict(state: StudyState, best: Record) -> RenderableType:
         lines.append(Text(line, style="green"))
     if state.violation(best):
         lines.append(Text(_complaint(state, best), style="yellow"))
+    if best.candidate.is_scored:
+        lines.append(Text(_untrained(state), style="yellow"))
     tested = state.tested.metrics if state.tested else {}
     for metric, numbers in tested.items():
         note = " on a test split that the search never saw"
@@ -194,6 +208,21 @@ def _complaint(state: StudyState, best: Record) -> str:
     missed = (c for c in state.constraints if c.violation(best.metrics))
     words = "; ".join(f"{each}, but is {best.metrics[each.metric]:,.6g}" for each in missed)
     return f"No candidate meets the constraints; this one comes nearest: {words}"
+
+
+def _untrained(state: StudyState) -> str:
+    has_final = state.created is not None and state.created.config["final"]
+    return "Scored with shared weights only; " + (
+        "the final phase trains the best"
+        if has_final
+        else "there is nothing to test until it is trained, by a study with a `final` section"
+    )
+
+
+def _trust(state: StudyState) -> Iterator[RenderableType]:
+    if state.ranked:
+        style = "yellow" if rank_meter.is_low(state) else "green"
+        yield Text(rank_meter.in_words(state.ranked).capitalize(), style=style)
 
 
 def _failures(state: StudyState) -> Iterator[RenderableType]:

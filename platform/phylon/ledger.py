@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from phylon import events
 from phylon.journal import JournalWriter
+from phylon.proposer import Proposer
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.objective import losses
-from phylon.search.strategy import Strategy
 from phylon.state import StudyState
 
 Listener = Callable[[events.Event], None]
@@ -25,7 +25,7 @@ class Ledger:
     Args:
         journal: Where events are written.
         state: The study so far.
-        strategy: Its strategy, where it was.
+        proposer: Its strategy, where it was.
         listeners: Called with each event once it is written; they must be quick and not raise.
     """
 
@@ -33,12 +33,12 @@ class Ledger:
         self,
         journal: JournalWriter,
         state: StudyState,
-        strategy: Strategy,
+        proposer: Proposer,
         listeners: Sequence[Listener] = (),
     ) -> None:
         self.state = state
         self._journal = journal
-        self._strategy = strategy
+        self._proposer = proposer
         self._listeners = tuple(listeners)
         self._unwritten: list[events.Event] = []
 
@@ -67,11 +67,10 @@ class Ledger:
                 listener(event)
 
     def _tell(self, event: events.Event) -> None:
-        if isinstance(event, events.Primed):
-            self._strategy.prime(event.start, event.known)
+        prepare(event, self._proposer)
         told = history_item(event, self.state)
         if told and told[1]:
-            self._strategy.tell(told[0], told[1])
+            self._proposer.tell(told[0], told[1])
 
 
 def history_item(event: events.Event, state: StudyState) -> tuple[Candidate, Outcome | None] | None:
@@ -94,17 +93,25 @@ def history_item(event: events.Event, state: StudyState) -> tuple[Candidate, Out
     return None
 
 
-def replay(history: Iterable[events.Event], strategy: Strategy) -> StudyState:
+def prepare(event: events.Event, proposer: Proposer) -> None:
+    """Take note of an event that says what a strategy begins with, or that it begins anew."""
+    match event:
+        case events.Primed(start=start, known=known):
+            proposer.prime(start, known)
+        case events.Ranked(verdict="switched"):
+            proposer.begin()
+
+
+def replay(history: Iterable[events.Event], proposer: Proposer) -> StudyState:
     """Rebuild a study's state, and its strategy's, from its events."""
     state = StudyState()
-
-    def told() -> Iterable[tuple[Candidate, Outcome | None]]:
-        for event in history:
-            state.apply(event)
-            if isinstance(event, events.Primed):
-                strategy.prime(event.start, event.known)
-            if item := history_item(event, state):
-                yield item
-
-    strategy.replay(told())
+    for event in history:
+        state.apply(event)
+        prepare(event, proposer)
+        if item := history_item(event, state):
+            candidate, outcome = item
+            if outcome is None:
+                proposer.recall(candidate)
+            else:
+                proposer.tell(candidate, outcome)
     return state

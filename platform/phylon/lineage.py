@@ -36,7 +36,8 @@ def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
 
     ``metrics`` is a struct with a field for each metric, null where it was not reported;
     ``architecture`` is JSON; ``epochs`` counts those trained; ``violation`` is 0 for candidates
-    that meet the constraints, null for those not completed; times are in UTC.
+    that meet the constraints, null for those not completed; ``inherit_from`` is the candidate whose
+    weights it began with, null for random ones; times are in UTC.
 
     Args:
         state: The study.
@@ -49,6 +50,7 @@ def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
         "id": pa.array([c.id for c in candidates], pa.int64()),
         "phase": pa.array([c.phase for c in candidates], pa.string()),
         "parents": pa.array([c.parents for c in candidates], _IDS),
+        "inherit_from": pa.array([c.inherit_from for c in candidates], pa.int64()),
         "operator": pa.array([c.operator for c in candidates], pa.string()),
         "generation": pa.array([c.generation for c in candidates], pa.int64()),
         "state": pa.array([r.state for r in records], pa.string()),
@@ -56,7 +58,7 @@ def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
         "violation": pa.array([_violation(state, r) for r in records], pa.float64()),
         "key": pa.array([a.key for a in architectures], pa.string()),
         "architecture": pa.array([json.dumps(a.nested) for a in architectures], pa.string()),
-        "epochs": pa.array([r.step for r in records], pa.int64()),
+        "epochs": pa.array([r.epochs for r in records], pa.int64()),
         "seed": pa.array([c.seed for c in candidates], pa.uint64()),
         "seconds": pa.array([r.seconds for r in records], pa.float64()),
         "cpus": pa.array([r.resources.get("cpus") for r in records], pa.float64()),
@@ -103,6 +105,7 @@ def _row(state: StudyState, record: Record, run_ids: Mapping[int, str]) -> dict[
         "id": candidate.id,
         "phase": candidate.phase,
         "parents": list(candidate.parents),
+        "inherit_from": candidate.inherit_from,
         "operator": candidate.operator,
         "generation": candidate.generation,
         "state": record.state,
@@ -110,7 +113,7 @@ def _row(state: StudyState, record: Record, run_ids: Mapping[int, str]) -> dict[
         "violation": _violation(state, record),
         "key": candidate.architecture.key,
         "architecture": candidate.architecture.nested,
-        "epochs": record.step,
+        "epochs": record.epochs,
         "seed": candidate.seed,
         "seconds": record.seconds,
         "resources": record.resources,

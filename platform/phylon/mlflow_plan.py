@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from phylon import events
 from phylon.mlflow_record import STUDY
+from phylon.search.candidate import Candidate
 from phylon.search.constraint import Constraint, total_violation
 from phylon.search.objective import Objective
 
@@ -80,10 +81,11 @@ class Projection:
         self._events = 0
         self._objectives: tuple[Objective, ...] = ()
         self._constraints: tuple[Constraint, ...] = ()
-        self._pending: set[int] = set()
+        self._pending: dict[int, Candidate] = {}
         self._halted = False
         self._completed = 0
         self._best: dict[str, float] = {}
+        self._probes = 0
 
     def plan(self, history: Iterable[events.Event]) -> Plan:
         """Take the next events into account and return what they mean, run by run."""
@@ -94,27 +96,35 @@ class Projection:
         return dict(writes)
 
     def _apply(self, event: events.Event, writes: Plan) -> None:
-        time = _ms(event.time)
         match event:
             case events.Created():
                 self._create(event, writes[STUDY])
             case events.Opened():
                 self._open(event, writes)
+            case events.Ranked():
+                self._rank(event, writes[STUDY])
+            case events.Tested():
+                writes[STUDY].metrics += _points(_spread(event.metrics), _ms(event.time), 0)
+                writes[STUDY].tags["phylon.winners"] = json.dumps(event.candidate_ids)
+            case events.Interrupted() | events.Finished():
+                self._halt(event, writes)
+            case _:
+                self._follow(event, writes)
+
+    def _follow(self, event: events.Event, writes: Plan) -> None:
+        """Take an event into account that is about a candidate."""
+        match event:
             case events.Proposed():
                 self._propose(event, writes[event.candidate.id])
-            case events.Reported(candidate_id=candidate_id, measurement=measurement):
-                writes[candidate_id].metrics += _points(measurement.metrics, time, measurement.step)
+            case events.Reported(candidate_id=number, measurement=measurement):
+                points = _points(measurement.metrics, _ms(event.time), measurement.step)
+                writes[number].metrics += points
             case events.Completed():
                 self._complete(event, writes)
             case events.Failed():
                 self._fail(event, writes[event.candidate_id])
             case events.Lost():
                 writes[event.candidate_id].tags["phylon.lost"] = event.reason[:MAX_TAG]
-            case events.Tested():
-                writes[STUDY].metrics += _points(_spread(event.metrics), time, 0)
-                writes[STUDY].tags["phylon.winners"] = json.dumps(event.candidate_ids)
-            case events.Interrupted() | events.Finished():
-                self._halt(event, writes)
 
     def _create(self, event: events.Created, writes: RunWrites) -> None:
         self.created = event
@@ -144,7 +154,7 @@ class Projection:
 
     def _propose(self, event: events.Proposed, writes: RunWrites) -> None:
         candidate = event.candidate
-        self._pending.add(candidate.id)
+        self._pending[candidate.id] = candidate
         tags = {
             "phylon.kind": "candidate",
             "phylon.study": self.created.uid if self.created else "",
@@ -159,33 +169,60 @@ class Projection:
         }
         if candidate.continues is not None:
             tags["phylon.continues"] = str(candidate.continues)
-        writes.birth = Birth(f"candidate {candidate.id}", _ms(event.time), tags)
+        if candidate.inherit_from is not None:
+            tags["phylon.inherit_from"] = str(candidate.inherit_from)
+        name = "supernet" if candidate.phase == "supernet" else f"candidate {candidate.id}"
+        writes.birth = Birth(name, _ms(event.time), tags)
         writes.params.update(as_params(candidate.architecture.flat))
 
     def _complete(self, event: events.Completed, writes: Plan) -> None:
         time = _ms(event.time)
-        self._pending.discard(event.candidate_id)
+        candidate = self._pending.pop(event.candidate_id)
         self._completed += 1
         run = writes[event.candidate_id]
         run.tags |= {"phylon.state": "completed", "phylon.node": event.node}
         run.metrics.append(Point("seconds", event.seconds, time, 0))
         run.status = ("FINISHED", time)
+        if candidate.phase == "supernet":
+            return
         if self._constraints:
             violation = total_violation(self._constraints, event.metrics)
             run.tags["phylon.violation"] = f"{violation:.6g}"
             if violation:
                 return
+        if candidate.phase in ("search", "final"):
+            kind = "best.shared" if candidate.is_scored else "best"
+            best = self._best_so_far(event.metrics, kind)
+            writes[STUDY].metrics += _points(best, time, self._completed)
+
+    def _best_so_far(self, metrics: Mapping[str, float], kind: str) -> dict[str, float]:
+        """Return the best of each objective; scores with shared weights are a kind of their own."""
         best = {}
         for objective in self._objectives:
-            name, value = objective.metric, event.metrics[objective.metric]
-            held = {name: self._best.get(name, value)}
-            if objective.loss(event.metrics) <= objective.loss(held):
-                self._best[name] = value
-            best[f"best.{name}"] = self._best[name]
-        writes[STUDY].metrics += _points(best, time, self._completed)
+            name, value = objective.metric, metrics[objective.metric]
+            key = f"{kind}.{name}"
+            held = {name: self._best.get(key, value)}
+            if objective.loss(metrics) <= objective.loss(held):
+                self._best[key] = value
+            best[key] = self._best[key]
+        return best
+
+    def _rank(self, event: events.Ranked, writes: RunWrites) -> None:
+        if event.probes > self._probes:  # the verdict may come later, of the same probes
+            self._probes = event.probes
+            found = {
+                "rank_correlation": event.kendall_tau,
+                "rank_correlation_low": event.low,
+                "rank_correlation_high": event.high,
+                "rank_correlation_top_half": event.top_half,
+            }
+            told = {name: value for name, value in found.items() if value is not None}
+            writes.metrics += _points(told, _ms(event.time), event.probes)
+        if event.verdict:
+            writes.tags["phylon.rank_verdict"] = event.verdict
 
     def _fail(self, event: events.Failed, writes: RunWrites) -> None:
-        self._pending.discard(event.candidate_id)
+        del self._pending[event.candidate_id]
         writes.tags |= {"phylon.state": "failed", "phylon.reason": event.reason[:MAX_TAG]}
         writes.tags["phylon.node"] = event.node
         writes.status = ("FAILED", _ms(event.time))

@@ -18,9 +18,9 @@ from phylon.ledger import replay
 from phylon.lock import Hold
 from phylon.order import FreeOrder, Order, StrictOrder
 from phylon.parts import new_strategy
+from phylon.proposer import Proposer
 from phylon.resumption import check_unchanged
 from phylon.search.evaluation import Fingerprinted
-from phylon.search.strategy import Strategy
 from phylon.state import StudyState
 from phylon.study import JOURNAL, Study
 
@@ -35,7 +35,7 @@ class OpenStudy:
     Attributes:
         study: The study.
         state: All that happened to it.
-        strategy: Its strategy, where it was.
+        proposer: Its strategy, where it was.
         writer: Its journal.
         order: When events are written.
         held: Events that were taken but not yet written, in strict order.
@@ -45,7 +45,7 @@ class OpenStudy:
 
     study: Study
     state: StudyState
-    strategy: Strategy
+    proposer: Proposer
     writer: JournalWriter
     order: Order
     held: Iterable[events.Event]
@@ -86,8 +86,8 @@ def open_journal(study: Study, held_by: Hold) -> Iterator[OpenStudy]:
     """
     journal, early_journal = study.location / JOURNAL, study.location / EARLY
     reader = JournalReader(journal.filesystem, journal.path)
-    strategy = new_strategy(study.config, study.parts)
-    state = replay(_same_study(reader.read(), study), strategy)
+    proposer = Proposer(lambda: new_strategy(study.config, study.parts))
+    state = replay(_same_study(reader.read(), study), proposer)
     if reader.tail:
         log.warning(
             "the journal of %s ends in half an event: its last %d bytes are put aside in %s",
@@ -102,7 +102,7 @@ def open_journal(study: Study, held_by: Hold) -> Iterator[OpenStudy]:
             early_writer = stack.enter_context(closing(_writer(early_journal, early, held_by)))
             order = StrictOrder(study.config.window, early_writer, state)
         torn = len(reader.tail)
-        yield OpenStudy(study, state, strategy, writer, order, held, torn, held_by)
+        yield OpenStudy(study, state, proposer, writer, order, held, torn, held_by)
 
 
 def _writer(location: Location, reader: JournalReader, held_by: Hold) -> JournalWriter:

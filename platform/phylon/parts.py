@@ -12,6 +12,7 @@ from phylon.search.space import SearchSpace
 from phylon.search.strategy import Strategy
 from phylon.trainables.evaluator import LightningEvaluator
 from phylon.trainables.registry import load_space, load_task
+from phylon.trainables.sharing import Sharing
 from phylon.trainables.task import Task
 from phylon.trainables.training import Training
 
@@ -39,8 +40,8 @@ def assemble(
             f"its own; go on with it there, by Study(...).run(resume=True)"
         )
     task = task or load_task({"name": config.task.name, **config.task.params})
-    evaluator = _evaluator(task, config) if isinstance(task, Task) else task
     space = space or _space(config, task)
+    evaluator = _evaluator(task, config, space)
     needed = {f"objectives.{i}": each.metric for i, each in enumerate(config.objectives)}
     needed |= {f"constraints.{i}": each.metric for i, each in enumerate(config.constraints)}
     for key, metric in needed.items():
@@ -50,7 +51,12 @@ def assemble(
                 f"{did_you_mean(metric, evaluator.metrics)}"
             )
     parts = Parts(evaluator, space)
-    new_strategy(config, parts)
+    strategy = new_strategy(config, parts)
+    if config.evaluator == "supernet" and strategy.epochs is not None:
+        raise ConfigurationError(
+            f"strategy.name: `{config.strategy.name}` decides how long candidates train, but with "
+            f"`evaluator: supernet` they are scored without any training; name another strategy"
+        )
     return parts
 
 
@@ -67,13 +73,33 @@ def new_strategy(config: StudyConfig, parts: Parts) -> Strategy:
     )
 
 
-def _evaluator(task: Task, config: StudyConfig) -> Evaluator:
+def _evaluator(task: Task | Evaluator, config: StudyConfig, space: SearchSpace) -> Evaluator:
+    if not isinstance(task, Task):
+        if config.evaluator == "supernet":
+            raise ConfigurationError(
+                f"evaluator: the task `{config.task.name}` measures candidates in its own way, "
+                f"which leaves no weights to share; leave `evaluator` out, or bring a phylon.Task"
+            )
+        return task
     training = Training(
         epochs=config.training.epochs,
         batch_size=config.training.batch_size,
         checkpoint_every=config.training.checkpoint_every,
     )
-    return LightningEvaluator(task, training, seed=config.seed)
+    trained = LightningEvaluator(task, training, seed=config.seed)
+    return _sharing(trained, config, space) if config.evaluator == "supernet" else trained
+
+
+def _sharing(trained: LightningEvaluator, config: StudyConfig, space: SearchSpace) -> Evaluator:
+    from phylon.trainables.supernet_evaluator import SupernetEvaluator
+
+    sharing = Sharing(
+        training=config.supernet.training,
+        epochs=config.supernet.epochs,
+        calibration=config.supernet.calibration,
+        samples=config.budget.candidates,
+    )
+    return SupernetEvaluator(trained, space, sharing)
 
 
 def _space(config: StudyConfig, task: Task | Evaluator) -> SearchSpace:

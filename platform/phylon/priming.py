@@ -64,7 +64,7 @@ class Priming:
         sources = bool(self._earlier) + bool(self._proxies)
         if not sources:
             return
-        share = max(opened.strategy.initial // (2 * sources), 1)
+        share = max(opened.proposer.initial // (2 * sources), 1)
         parts = self._study.parts
         evaluator: object = parts.evaluator
         data = evaluator.fingerprint() if isinstance(evaluator, Fingerprinted) else {}

@@ -14,11 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from phylon import events
-from phylon.search.candidate import Phase
+from phylon.rank_meter import is_low
+from phylon.search.candidate import Measurement, Phase
 from phylon.state import Record, StudyState
 from phylon.streams import forgiving
 
 _LINE_EVERY_S = 10.0
+_IN_FRONT: tuple[Phase, ...] = ("supernet", "sample", "search", "final")
+_BEHIND: Phase = "probe"
 
 
 class Progress:
@@ -28,9 +31,12 @@ class Progress:
     from what the last call left; elsewhere a line is printed at most every ten seconds. Nothing is
     shown, nor raised, once standard error cannot be written to.
 
+    It shows the phase that began last, but for probes: they are trained in the background. Of a
+    supernet, which is one candidate, it counts the epochs.
+
     Args:
         state: The study, kept up to date by the driver.
-        totals: How many candidates each phase is to have.
+        totals: How many candidates each phase is to have; a phase that is not named has none.
         slots: How many candidates run at the same time.
         notice: Returns something worth a line besides, such as how far MLflow lags; else nothing.
         console: Where to draw; standard error unless told.
@@ -53,7 +59,9 @@ class Progress:
         self._live: Live | None = None
         self._printed_at = 0.0
         self._failure = ""
-        self._enter_phase("final" if state.proposed["final"] else "search")
+        begun = [phase for phase in _IN_FRONT if state.proposed[phase]]
+        planned = [phase for phase in _IN_FRONT if totals.get(phase)]
+        self._enter_phase([*planned[:1], *begun][-1])
 
     def __enter__(self) -> Progress:
         """Begin to draw."""
@@ -80,11 +88,15 @@ class Progress:
         """Take an event into account."""
         match event:
             case events.Proposed(candidate=candidate):
-                if candidate.phase != self._phase:
+                if candidate.phase not in (self._phase, _BEHIND):
                     self._enter_phase(candidate.phase)
                     self._printed_at = 0.0
+            case events.Reported(candidate_id=number, measurement=measurement):
+                self._follow(self._state.records[number], measurement)
             case events.Completed() | events.Failed():
                 self._end(self._state.records[event.candidate_id])
+            case events.Ranked(verdict="switched"):
+                self._enter_phase(self._phase)  # the search begins anew
         self.remind()
 
     def remind(self) -> None:
@@ -94,22 +106,22 @@ class Progress:
 
     def line(self) -> str:
         """Return where the study is, in one plain line."""
-        parts = [f"{self._phase} {self._done}/{self._totals[self._phase]} done", self._counts()]
-        if self._best:
-            parts.append(f"best {self._best_in_words()}")
-        parts += [text for text in (self._eta(), self._failure, self._notice()) if text]
+        best = f"best {self._best_in_words()}" if self._best else ""
+        texts = (best, self._training, self._trust(), self._eta(), self._failure, self._notice())
+        parts = [f"{self._phase} {self._done_in_words()}", *filter(None, texts)]
         return ", ".join(parts)
 
     def picture(self) -> RenderableType:
         """Return where the study is, for a terminal."""
-        total = self._totals[self._phase]
         top = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=max(total, 1), completed=self._done, width=32)
-        counts = f"{self._done}/{total} done, {self._counts()}"
-        top.add_row(Text(f"{self._phase:8}", style="bold"), bar, counts, self._eta())
+        bar = ProgressBar(total=max(self._total, 1), completed=self._done, width=32)
+        label = Text(f"{self._phase:8}", style="bold")
+        top.add_row(label, bar, self._done_in_words(), self._eta())
         lines: list[RenderableType] = [top]
         for label, text, style in (
             ("best", self._best_in_words(), "green"),
+            ("weights", self._training, "green"),
+            ("probes", self._trust(), "yellow" if is_low(self._state) else "green"),
             ("last", self._failure, "yellow"),
             ("note", self._notice(), "yellow"),
         ):
@@ -118,22 +130,60 @@ class Progress:
         return Group(*lines)
 
     def _enter_phase(self, phase: Phase) -> None:
-        records = [r for r in self._state.records.values() if r.candidate.phase == phase]
+        records = [r for r in self._state.records.values() if self._is_of(phase, r)]
         self._phase = phase
-        self._done = self._done_before = sum(r.state != "pending" for r in records)
-        self._best = next(iter(self._state.ranking(phase)), None)
+        self._training = ""
+        self._best: Record | None = None
+        if phase == "supernet":
+            self._total = self._epochs
+            self._done = max((r.step for r in records), default=0)
+        else:
+            self._total = self._totals.get(phase, 0)
+            self._done = sum(r.state != "pending" for r in records)
+            ranking = self._state.ranking(phase)
+            self._best = next((r for r in ranking if self._is_of(phase, r)), None)
+        self._done_before = self._done
         self._begun_at = time.monotonic()
 
+    def _is_of(self, phase: Phase, record: Record) -> bool:
+        is_given_up = self._state.has_switched and record.candidate.is_scored
+        return record.candidate.phase == phase and not is_given_up
+
+    @property
+    def _epochs(self) -> int:
+        created = self._state.created
+        return int(created.config["supernet"]["epochs"]) if created else 0
+
+    def _follow(self, record: Record, measurement: Measurement) -> None:
+        if record.candidate.phase == self._phase == "supernet":
+            self._done = measurement.step
+            values = measurement.metrics.items()
+            self._training = " ".join(f"{name} {value:.4g}" for name, value in values)
+
     def _end(self, record: Record) -> None:
-        self._done += 1
         if record.state == "failed":
             self._failure = f"candidate {record.id} failed: {shorten(record.reason)}"
-        elif self._best is None or self._state.rank(record) < self._state.rank(self._best):
+        if self._phase == "supernet" or not self._is_of(self._phase, record):
+            return
+        self._done += 1
+        if record.state == "failed":
+            return
+        if self._best is None or self._state.rank(record) < self._state.rank(self._best):
             self._best = record
 
-    def _counts(self) -> str:
+    def _done_in_words(self) -> str:
         running = min(len(self._state.pending), self._slots)
-        return f"{running} running, {self._state.failed} failed"
+        done = "epochs" if self._phase == "supernet" else "done"
+        counts = f"{running} running, {self._state.failed} failed"
+        return f"{self._done}/{self._total} {done}, {counts}"
+
+    def _trust(self) -> str:
+        """Return how far the probes are, and how well shared weights rank by them."""
+        ranked, total = self._state.ranked, self._totals.get(_BEHIND, 0)
+        if ranked is None or self._phase == "final":
+            return ""
+        tau = "" if ranked.kendall_tau is None else f", rank correlation {ranked.kendall_tau:.2f}"
+        return f"{ranked.probes}/{total} probes{tau}"
 
     def _best_in_words(self) -> str:
         best = self._best
@@ -145,7 +195,7 @@ class Progress:
 
     def _eta(self) -> str:
         """Return the time left in this phase, as far as it can be told."""
-        new, left = self._done - self._done_before, self._totals[self._phase] - self._done
+        new, left = self._done - self._done_before, self._total - self._done
         if new < 2 or left <= 0:
             return ""
         return f"ETA {clock((time.monotonic() - self._begun_at) / new * left)}"

@@ -104,4 +104,4 @@ def has_more_to_do(state: StudyState, config: StudyConfig) -> bool:
     if state.proposed["final"] or state.ending.reason == EXHAUSTED:
         return False
     has_time = hours is None or state.seconds < hours * 3600
-    return asked > state.proposed["search"] and has_time
+    return asked > state.searched and has_time

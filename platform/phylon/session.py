@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from phylon import events
+from phylon.agenda import SAMPLES_PER_PROBE
 from phylon.cluster.census import take_census
 from phylon.cluster.connect import ray_cluster
 from phylon.cluster.executor import Executor
@@ -27,8 +28,9 @@ from phylon.planning import new_shares
 from phylon.priming import Priming
 from phylon.progress import Progress
 from phylon.resumption import check_place, check_storage, has_more_to_do
-from phylon.search.candidate import Phase
-from phylon.search.evaluation import NetworkKeeper
+from phylon.search.architecture import Architecture
+from phylon.search.candidate import Candidate, Phase
+from phylon.search.evaluation import Adviser, NetworkKeeper
 from phylon.signals import calling_on_signal
 from phylon.state import StudyState
 from phylon.streams import forgiving
@@ -145,8 +147,23 @@ def _held(study: Study) -> Iterator[Hold]:
 
 
 def _driver(study: Study, opened: OpenStudy, listeners: list[Listener]) -> Driver:
-    ledger = Ledger(opened.writer, opened.state, opened.strategy, listeners)
-    return Driver(study.config, opened.strategy, ledger, order=opened.order, held=opened.held)
+    ledger = Ledger(opened.writer, opened.state, opened.proposer, listeners)
+    return Driver(
+        study.config,
+        opened.proposer,
+        ledger,
+        order=opened.order,
+        held=opened.held,
+        advise=functools.partial(_advice, study),
+    )
+
+
+def _advice(study: Study, supernet: Candidate) -> Sequence[Architecture]:
+    """Return what a trained supernet's evaluator would try first, if it says so."""
+    evaluator: object = study.parts.evaluator
+    if study.config.strategy.name != "enas" or not isinstance(evaluator, Adviser):
+        return ()
+    return evaluator.advice(supernet, Mirror(study.location).fetch(supernet))
 
 
 @contextmanager
@@ -162,10 +179,16 @@ def _saving(driver: Driver) -> Iterator[None]:
 
 
 def _progress(study: Study, state: StudyState, slots: int, notice: Callable[[], str]) -> Progress:
-    final = study.config.final
+    config = study.config
+    probes = config.supernet.probes if config.evaluator == "supernet" else 0
+    final = config.final
+    kinds = 2 if final and final.weights == "both" else 1
     totals: dict[Phase, int] = {
-        "search": study.config.budget.candidates,
-        "final": final.top * final.seeds if final else 0,
+        "supernet": int(config.evaluator == "supernet"),
+        "sample": SAMPLES_PER_PROBE * probes,
+        "search": config.budget.candidates,
+        "probe": probes,
+        "final": final.top * final.seeds * kinds if final else 0,
     }
     return Progress(state, totals, slots, notice=notice)
 

@@ -58,6 +58,11 @@ class Record:
         """Index of the candidate in the study."""
         return self.candidate.id
 
+    @property
+    def epochs(self) -> int:
+        """Epochs that it was trained so far; 0 if it is scored with inherited weights."""
+        return 0 if self.candidate.is_scored else self.step
+
 
 class StudyState:
     """All candidates of a study and how far it is, kept up to date event by event.
@@ -73,6 +78,8 @@ class StudyState:
         self.records: dict[int, Record] = {}
         self.pending: dict[int, Record] = {}
         self.proposed: Counter[str] = Counter()
+        self.searched = 0
+        """Search candidates that count against the budget: those since a switch, if any."""
         self.completed = 0
         self.failed = 0
         self._tested: events.Tested | None = None
@@ -92,6 +99,17 @@ class StudyState:
         _HANDLERS[type(event)](self, event)
         if self._opened_at:
             self.seconds = self.seconds_at(event.time)
+
+    @property
+    def supernet(self) -> Record | None:
+        """The training of the shared weights, with which a study that has any begins."""
+        first = self.records.get(0)
+        return first if first and first.candidate.phase == "supernet" else None
+
+    @property
+    def has_switched(self) -> bool:
+        """Whether the shared weights were given up and candidates are trained on their own."""
+        return self.ranked is not None and self.ranked.verdict == "switched"
 
     def seconds_at(self, now: float) -> float:
         """Return how long drivers have run this study, if one runs it still at `now`."""
@@ -119,9 +137,11 @@ class StudyState:
     def rank(self, record: Record) -> tuple[tuple[float, ...], int]:
         """Return what completed candidates are sorted by, best first; the older wins a tie.
 
-        Results after fewer epochs than others were to have are not compared with theirs.
+        Results after fewer epochs than others were to have are not compared with theirs, and so
+        scores with shared weights rank behind what was trained.
         """
-        epochs = record.candidate.epochs or math.inf
+        given = record.candidate.epochs
+        epochs = math.inf if given is None else given
         values = losses(self.objectives, record.metrics)
         return (self.violation(record), -epochs, *values), record.id
 
@@ -132,26 +152,33 @@ class StudyState:
     @property
     def best(self) -> Record | None:
         """The best architecture of the final phase by its mean over seeds, else of the search."""
-        finals = self.ranking("final")
-        if not finals:
-            return next(iter(self.ranking("search")), None)
         groups = self.final_groups()
-        winner = min(groups.values(), key=self._mean_rank)
-        return min(winner, key=self.rank)
+        if not groups:
+            return next(iter(self.ranking("search")), None)
+        return min(min(groups, key=self._mean_rank), key=self.rank)
 
-    def final_groups(self) -> dict[int, list[Record]]:
-        """Return the completed final trainings by the search candidate they repeat."""
-        groups: dict[int, list[Record]] = {}
+    def final_groups(self) -> list[list[Record]]:
+        """Return the completed final trainings, with those of one network together.
+
+        A network that was trained from random weights and from shared ones makes two groups.
+        """
+        groups: dict[tuple[int, int | None], list[Record]] = {}
         for record in self.ranking("final"):
-            groups.setdefault(record.candidate.parents[0], []).append(record)
-        return groups
+            candidate = record.candidate
+            groups.setdefault((candidate.parents[0], candidate.inherit_from), []).append(record)
+        return list(groups.values())
 
     def winners(self) -> Sequence[Record]:
-        """Return all trainings of the winning architecture, by id; these are tested."""
+        """Return all trainings of the winning architecture, by id; these are tested.
+
+        Without any there is nothing to test: a best candidate that was only scored with shared
+        weights has none of its own.
+        """
         best = self.best
-        if best is None or best.candidate.phase == "search":
-            return [best] if best else []
-        return sorted(self.final_groups()[best.candidate.parents[0]], key=lambda r: r.id)
+        if best is None or best.candidate.is_scored:
+            return []
+        group = next((each for each in self.final_groups() if best in each), [best])
+        return sorted(group, key=lambda record: record.id)
 
     @property
     def tested(self) -> events.Tested | None:
@@ -182,6 +209,7 @@ class StudyState:
         record = Record(event.candidate, started=event.time)
         self.records[record.id] = self.pending[record.id] = record
         self.proposed[record.candidate.phase] += 1
+        self.searched += record.candidate.phase == "search"
         if event.candidate.continues is not None:
             self.records[event.candidate.continues].continued_by = record.id
 
@@ -220,6 +248,8 @@ class StudyState:
 
     def _on_ranked(self, event: events.Ranked) -> None:
         self.ranked = event
+        if self.has_switched:
+            self.searched = 0
 
     def _on_tested(self, event: events.Tested) -> None:
         self._tested = event

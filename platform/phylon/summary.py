@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
@@ -14,7 +15,7 @@ from phylon.errors import ConfigurationError, PhylonError
 from phylon.leaderboard import plain_table
 from phylon.progress import clock
 from phylon.search.constraint import Constraint
-from phylon.state import StudyState
+from phylon.state import Record, StudyState
 from phylon.study import JOURNAL, Study
 
 
@@ -31,7 +32,9 @@ def summarize(state: StudyState, location: Location, status: str) -> dict[str, A
             "pending": len(state.pending),
         },
         "best": _best(state),
+        "final": [_group(state, group) for group in state.final_groups()],
         "test": _test(state),
+        "rank_correlation": _rank_correlation(state),
         "objectives": [{"metric": o.metric, "direction": o.direction} for o in state.objectives],
         "constraints": [_given(constraint) for constraint in state.constraints],
         "seconds": state.seconds,
@@ -53,23 +56,47 @@ def _best(state: StudyState) -> dict[str, Any] | None:
     }
     return {
         "id": record.id,
+        "is_scored": record.candidate.is_scored,
         "metrics": metrics,
         "violation": state.violation(record),
         "architecture": architecture,
     }
 
 
+def _group(state: StudyState, group: Sequence[Record]) -> dict[str, Any]:
+    """Return how a network did in the final phase, from random or from shared weights."""
+    candidate = group[0].candidate
+    return {
+        "of": candidate.parents[0],
+        "inherit_from": candidate.inherit_from,
+        "ids": sorted(record.id for record in group),
+        "metrics": {
+            objective.metric: _spread([record.metrics[objective.metric] for record in group])
+            for objective in state.objectives
+        },
+    }
+
+
 def _test(state: StudyState) -> dict[str, Any] | None:
     if state.tested is None:
         return None
+    return {metric: _spread(values) for metric, values in state.tested.metrics.items()}
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
     return {
-        metric: {
-            "mean": statistics.fmean(values),
-            "std": statistics.stdev(values) if len(values) > 1 else 0.0,
-            "values": values,
-        }
-        for metric, values in state.tested.metrics.items()
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+        "values": values,
     }
+
+
+def _rank_correlation(state: StudyState) -> dict[str, Any] | None:
+    if state.ranked is None:
+        return None
+    told = dataclasses.asdict(state.ranked)
+    del told["time"]
+    return told
 
 
 def studies_table(root: Location) -> Table:

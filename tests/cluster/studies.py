@@ -16,6 +16,7 @@ from phylon.driver import Driver
 from phylon.journal import JournalWriter
 from phylon.ledger import Ledger, Listener
 from phylon.order import FreeOrder, StrictOrder
+from phylon.proposer import Proposer
 from phylon.search import Evaluator, Float, SearchSpace, make_strategy
 from phylon.state import StudyState
 
@@ -40,11 +41,11 @@ def new_driver(
     state = StudyState([created])
     local = fs.LocalFileSystem()
     early = JournalWriter(local, str(folder / "early"))
-    strategy = make_strategy("random", SPACE)
+    proposer = Proposer(lambda: make_strategy("random", SPACE))
     journal = JournalWriter(local, str(folder / "journal"))
-    ledger = Ledger(journal, state, strategy, [listener] if listener else [])
+    ledger = Ledger(journal, state, proposer, [listener] if listener else [])
     order = StrictOrder(window, early, state) if window else FreeOrder()
-    return Driver(config, strategy, ledger, order=order)
+    return Driver(config, proposer, ledger, order=order)
 
 
 def new_executor(

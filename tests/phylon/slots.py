@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -17,6 +17,7 @@ from phylon.driver import Driver
 from phylon.journal import JournalReader, JournalWriter, encode_line
 from phylon.ledger import Ledger, replay
 from phylon.order import FreeOrder, Order, StrictOrder
+from phylon.proposer import Proposer
 from phylon.search import Choice, Float, SearchSpace, make_strategy
 from phylon.search.candidate import Candidate, Measurement
 
@@ -55,14 +56,19 @@ def tear(folder: Path, random: Random) -> None:
 
 @contextmanager
 def opened(
-    folder: Path, config: StudyConfig, *, window: int | None = None, halving: bool = False
+    folder: Path,
+    config: StudyConfig,
+    *,
+    window: int | None = None,
+    halving: bool = False,
+    repeats: bool = False,
 ) -> Iterator[Driver]:
     """A driver on whatever the journal in `folder` holds; strict if there is a window."""
     reader = JournalReader(LOCAL, str(folder / "journal"))
-    evolution = {"name": "regularized_evolution", "population": 4, "sample": 2}
+    evolution = {"name": "regularized_evolution", "population": 4, "sample": 2, "repeats": repeats}
     params = {"name": "halving", "of": evolution, "epochs": 4, "eta": 2} if halving else evolution
-    strategy = make_strategy(space=SPACE, seed=config.seed, **params)
-    state = replay(reader.read(), strategy)
+    proposer = Proposer(lambda: make_strategy(space=SPACE, seed=config.seed, **params))
+    state = replay(reader.read(), proposer)
     writer = JournalWriter(LOCAL, str(folder / "journal"), reader=reader)
     if not state.created:
         writer.append(CREATED)
@@ -71,7 +77,7 @@ def opened(
     held = list(early.read())
     early_writer = JournalWriter(LOCAL, str(folder / "early"), reader=early)
     order: Order = StrictOrder(window, early_writer, state) if window else FreeOrder()
-    yield Driver(config, strategy, Ledger(writer, state, strategy), order=order, held=held)
+    yield Driver(config, proposer, Ledger(writer, state, proposer), order=order, held=held)
     writer.close()
     early_writer.close()
 
@@ -80,15 +86,24 @@ def journal(folder: Path) -> list[events.Event]:
     return list(JournalReader(LOCAL, str(folder / "journal")).read())
 
 
-def metrics(candidate: Candidate, step: int) -> dict[str, float]:
+def trained(candidate: Candidate, step: int) -> dict[str, float]:
     return {"y": candidate.architecture["x"] * (1 - 0.5**step) + candidate.seed * 1e-12}
 
 
 class Slots:
     """Runs a driver on so many simulated slots, which report and end in a random order."""
 
-    def __init__(self, driver: Driver, slots: int, random: Random, *, fails: float = 0.0) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        slots: int,
+        random: Random,
+        *,
+        fails: float = 0.0,
+        metrics: Callable[[Candidate, int], dict[str, float]] = trained,
+    ) -> None:
         self.driver, self.slots, self.random, self.fails = driver, slots, random, fails
+        self.metrics = metrics
         self.at_work: list[Iterator[None]] = []
         self.trained: list[int] = []
 
@@ -112,7 +127,7 @@ class Slots:
     def _work(self, candidate: Candidate) -> Iterator[None]:
         self.trained.append(candidate.id)
         for step in (1, 2):
-            self.driver.observe(candidate.id, Measurement(step, metrics(candidate, step), 0.1))
+            self.driver.observe(candidate.id, Measurement(step, self.metrics(candidate, step), 0.1))
             yield
         if Random(candidate.id).random() < self.fails:
             self.driver.fail(candidate.id, "bad luck", Usage(0.2))

@@ -59,6 +59,28 @@ def test_components_are_named_barely_or_with_parameters(load: Loader) -> None:
     assert (config.space.name, config.space.params) == ("macro", {"width": [8, 16]})
 
 
+def test_enas_brings_shared_weights_and_trains_the_best_from_both(load: Loader) -> None:
+    config = load(MINIMAL + "strategy: enas\nfinal: {epochs: 9}\n")
+    assert (config.evaluator, config.supernet.training) == ("supernet", "enas")
+    assert config.final.weights == "both"
+    told = load(
+        MINIMAL + "strategy: {name: enas}\nsupernet: {epochs: 7}\n"
+        "final: {epochs: 9, weights: fresh}\n"
+    )
+    assert (told.supernet.training, told.supernet.epochs) == ("enas", 7)
+    assert told.final.weights == "fresh"
+    assert load(MINIMAL + "strategy: enas\n").final is None
+    for each in (config, told):
+        assert StudyConfig.from_json(json.loads(json.dumps(each.to_json()))) == each
+
+
+def test_any_strategy_can_search_with_shared_weights(load: Loader) -> None:
+    config = load(
+        MINIMAL + "evaluator: supernet\nsupernet: {rank_floor: 0.3, on_low_rank: switch}\n"
+    )
+    assert (config.strategy.name, config.supernet.training) == ("surrogate", "uniform")
+
+
 def test_yaml_means_what_it_looks_like(load: Loader) -> None:
     config = load(MINIMAL.replace("name: tiny", "name: no"), "budget.hours=1e-3")
     assert config.name == "no"

@@ -16,6 +16,7 @@ from phylon.driver import Driver
 from phylon.journal import JournalReader, JournalWriter
 from phylon.ledger import Ledger
 from phylon.order import FreeOrder
+from phylon.proposer import Proposer
 from phylon.search import Choice, SearchSpace, make_strategy
 from phylon.search.candidate import Measurement
 from phylon.state import StudyState
@@ -202,9 +203,9 @@ def test_25_candidates_and_25_more_are_those_of_50(tmp_path: Path) -> None:
 def test_a_small_space_ends_the_search_before_the_budget(tmp_path: Path) -> None:
     space = SearchSpace(kind=Choice("a", "b", "c"))
     writer = JournalWriter(LOCAL, str(tmp_path))
-    strategy = make_strategy("random", space)
-    ledger = Ledger(writer, StudyState([CREATED]), strategy)
-    driver = Driver(plan(10, seed=0), strategy, ledger, order=FreeOrder())
+    proposer = Proposer(lambda: make_strategy("random", space))
+    ledger = Ledger(writer, StudyState([CREATED]), proposer)
+    driver = Driver(plan(10, seed=0), proposer, ledger, order=FreeOrder())
     seen = []
     while candidate := driver.propose():
         seen.append(candidate.architecture["kind"])

@@ -14,6 +14,7 @@ from benchmarks.scale import SPACE, driving, simulate
 from phylon import events
 from phylon.journal import JournalReader
 from phylon.ledger import replay
+from phylon.proposer import Proposer
 from phylon.search import make_strategy
 
 SLOTS, CANDIDATES = 200, 3_000
@@ -45,8 +46,8 @@ def test_results_of_many_slots_are_written_in_groups_and_each_once(
     assert sorted(completed) == list(range(CANDIDATES))
     assert len(history) == 2 + 3 * CANDIDATES  # proposed, reported, completed
     assert synced() < len(history) / 10
-    strategy = make_strategy("regularized_evolution", SPACE)
-    state = replay(history, strategy)
+    proposer = Proposer(lambda: make_strategy("regularized_evolution", SPACE))
+    state = replay(history, proposer)
     assert state.records == driver.state.records
     assert (state.completed, state.pending) == (CANDIDATES, {})
-    assert strategy.asked == CANDIDATES
+    assert proposer.asked == CANDIDATES

@@ -7,7 +7,7 @@ demo: install
 	$(BIN)/phylon run examples/digits.yaml --resume
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install types
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from phylon.search.errors import EvaluationError, GivenBack, is_out_of_memory
 from phylon.search.evaluation import Context, Evaluator, Team, Weights
 
 _GATHER_SECONDS = 0.02
+_GATHER_MANY_SECONDS = 2.0
 ALONE = Team()
 
 
@@ -106,16 +107,24 @@ class Attempts:
     def news(self) -> News:
         """Wait for a message; return it with those that follow within a fiftieth of a second.
 
+        While others of several candidates go on it may take two seconds: nobody waits for the news.
         Nothing is returned once they are given up.
         """
         news = [] if self.is_over else self._take(None)
-        deadline = time.monotonic() + _GATHER_SECONDS
-        while not (self.ended or self.is_over) and (left := deadline - time.monotonic()) > 0:
+        begin = time.monotonic()
+        while not (self.ended or self.is_over):
+            left = begin + self._patience - time.monotonic()
+            if left <= 0:
+                break
             try:
                 news += self._take(left)
             except queue.Empty:
                 break
         return news
+
+    @property
+    def _patience(self) -> float:
+        return _GATHER_MANY_SECONDS if self._open > 1 else _GATHER_SECONDS
 
     def give_up(self) -> None:
         """Let whoever waits for news go; the evaluation dies with its process."""

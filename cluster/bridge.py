@@ -86,30 +86,34 @@ class Bridge:
         self._crew.ask_for(trial_id, share)
         return {SHARE: share}
 
-    def take_news(self, trial_id: str, news: News, node: str, host: str, *, last: bool) -> None:
+    def take_news(
+        self, trial_id: str, news: News, nodes: tuple[str, ...], host: str, *, last: bool
+    ) -> None:
         """Hand a worker's messages to the study, and the worker its next candidates.
 
         Args:
             trial_id: The worker.
             news: What its candidates have to say; nothing when it has just come.
-            node: Id of its node.
-            host: Name of its node.
+            nodes: Id of its node, or of those of a team; none if it goes before all are there.
+            host: Name of the first of them.
             last: Whether it goes; what it has not measured is given back.
         """
-        self._guard(lambda: self._take_news(trial_id, news, node, host, last=last))
+        self._guard(lambda: self._take_news(trial_id, news, nodes, host, last=last))
 
     def lose(self, trial_id: str, error: Exception | None) -> None:
         """Tell the study that a worker is gone, with what Ray raised."""
         self._guard(lambda: self._lose(trial_id, error))
 
-    def _take_news(self, trial_id: str, news: News, node: str, host: str, *, last: bool) -> None:
+    def _take_news(
+        self, trial_id: str, news: News, nodes: tuple[str, ...], host: str, *, last: bool
+    ) -> None:
         worker = self._crew[trial_id]
-        self._crew.welcome(trial_id, node)
+        self._crew.welcome(trial_id, nodes)
         self._bad_starts = 0
         for candidate_id, message in news:
             if isinstance(message, Ended):
                 candidate = worker.running.pop(candidate_id)
-                where = f"{host}/{node[:8]}"
+                where = f"{host}/{nodes[0][:8]}"
                 usage = Usage(message.seconds, worker.share, where, message.peak)
                 self._end(candidate, message, usage)
             else:
@@ -125,7 +129,7 @@ class Bridge:
 
     def _end(self, candidate: Candidate, message: Ended, usage: Usage) -> None:
         if message.error is None:
-            self._line.learn(message.seconds)
+            self._line.learn(candidate, usage.share, message.seconds)
             self._shares.learn(candidate, usage, sufficed=True)
             self._study.complete(candidate.id, usage)
         elif message.out_of_memory:
@@ -148,8 +152,8 @@ class Bridge:
 
     def _lose(self, trial_id: str, error: Exception | None) -> None:
         worker = self._remove(trial_id)
-        has_come = bool(worker.node)
-        node_lives = not has_come or worker.node in living_nodes()
+        has_come = bool(worker.nodes)
+        node_lives = living_nodes().keys() >= set(worker.nodes)
         loss = explain(error, has_come=has_come, node_lives=node_lives)
         if loss.is_at_start:
             self._note_bad_start(loss.reason)

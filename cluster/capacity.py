@@ -5,8 +5,9 @@ Symbols: a bundle is what Ray calls CPU, GPU and memory (bytes), each with its a
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,7 +24,7 @@ _DUST = 1e-6  # what sums of ten-thousandths may be wrong by
 
 @lru_cache(maxsize=1024)
 def ray_bundle(share: Share) -> Bundle:
-    """Return a share as Ray calls it, cut to Ray's steps of 1/10,000.
+    """Return a share as Ray calls it, cut to Ray's steps of 1/10,000; for a team, of each worker.
 
     Ray itself would round 1/7 up, and only six of seven candidates would fit.
     """
@@ -40,6 +41,10 @@ def living_nodes() -> dict[str, Bundle]:
 
 def count_slots(nodes: Mapping[str, Bundle], share: Share) -> int:
     """Return how many candidates with that share the nodes could run at once."""
+    return _count_workers(nodes, share) // share.workers
+
+
+def _count_workers(nodes: Mapping[str, Bundle], share: Share) -> int:
     needs = {name: need for name, need in ray_bundle(share).items() if need}
     return sum(
         min(int(node.get(name, 0.0) / need + _DUST) for name, need in needs.items())
@@ -47,20 +52,32 @@ def count_slots(nodes: Mapping[str, Bundle], share: Share) -> int:
     )
 
 
-def check_share(nodes: Mapping[str, Bundle], share: Share) -> None:
-    """Refuse a share that no node can ever offer.
+def check_share(nodes: Mapping[str, Bundle], share: Share, section: str = "resources") -> None:
+    """Refuse a share that no node can ever offer, or a team that all of them have no room for.
+
+    Args:
+        nodes: What each has in all.
+        share: What a candidate is to hold.
+        section: Where the study file says so.
 
     Raises:
-        ConfigurationError: That is so; it tells what the largest node has.
+        ConfigurationError: That is so; it tells what the largest node has, or how many workers fit.
     """
     if count_slots(nodes, share):
         return
+    if there := _count_workers(nodes, share):
+        raise ConfigurationError(
+            f"{section.removesuffix('.resources')}.workers: {share.workers} workers are asked for, "
+            f"each with {describe(ray_bundle(share), ray_bundle(share))}, but the cluster has room "
+            f"for {there}; ask for {there} at most, for less for each, or wait until more nodes "
+            f"have joined"
+        )
     bundle = ray_bundle(share)
     largest = max(nodes.values(), key=lambda node: _offer(node, bundle), default={})
     keys = {"CPU": "cpus", "GPU": "gpus", "memory": "memory"}
     short = [keys[name] for name, need in bundle.items() if need > largest.get(name, 0.0) + _DUST]
     raise ConfigurationError(
-        f"resources.{', resources.'.join(short)}: a candidate asks for "
+        f"{section}.{f', {section}.'.join(short)}: a candidate asks for "
         f"{describe(bundle, bundle)}, but the largest node has {describe(largest, bundle)}; ask "
         f"for less, or wait until larger nodes have joined"
     )
@@ -82,6 +99,8 @@ def _offer(node: Bundle, bundle: Bundle) -> tuple[float, float]:
 
 @dataclass
 class _Booking:
+    """A place for a worker, or for one of a team."""
+
     share: Share
     node: str | None
     is_there: bool = False
@@ -98,7 +117,7 @@ class Room:
     def __init__(self) -> None:
         self.nodes: Mapping[str, Bundle] = {}
         self._free: dict[str, dict[str, float]] = {}
-        self._bookings: dict[str, _Booking] = {}
+        self._teams: dict[str, list[_Booking]] = {}
         self._full: set[Share] = set()
 
     def update(self, nodes: Mapping[str, Bundle]) -> None:
@@ -106,30 +125,35 @@ class Room:
         self.nodes = nodes
         self._free = {name: dict(node) for name, node in nodes.items()}
         self._full.clear()
-        for booking in self._bookings.values():
+        for booking in self._bookings():
             if booking.is_there:
                 self._add(booking, -1)
-        for booking in self._bookings.values():
+        for booking in self._bookings():
             if not booking.is_there:
                 booking.node = None if booking.is_hopeless else self._choose(booking.share)
                 self._add(booking, -1)
 
     def fits(self, share: Share) -> bool:
         """Whether there is room for one more."""
-        if share not in self._full and self._find(share) is None:
+        if share not in self._full and not self._has_room(share):
             self._full.add(share)
         return share not in self._full
 
     def book(self, worker: str, share: Share) -> None:
         """Book a worker; without room, on the node where it has to wait for the fewest others."""
-        self._bookings[worker] = booking = _Booking(share, self._choose(share))
-        self._add(booking, -1)
+        self._teams[worker] = team = []
+        for _ in range(share.workers):
+            team.append(_Booking(share, self._choose(share)))
+            self._add(team[-1], -1)
 
-    def locate(self, worker: str, node: str) -> None:
-        """Take note of where a worker is; one that was booked there instead changes places."""
-        booking = self._bookings[worker]
+    def locate(self, worker: str, nodes: Sequence[str]) -> None:
+        """Take note of where a worker is, or those of a team; who was booked there makes room."""
+        for booking, node in zip(self._teams[worker], nodes, strict=True):
+            self._locate(booking, node)
+
+    def _locate(self, booking: _Booking, node: str) -> None:
         self._add(booking, 1)
-        for other in self._bookings.values() if booking.node != node else ():
+        for other in self._bookings() if booking.node != node else ():
             if (other.node, other.share, other.is_there) == (node, booking.share, False):
                 self._add(other, 1)
                 other.node = booking.node
@@ -140,11 +164,13 @@ class Room:
 
     def forgo(self, worker: str) -> None:
         """From the next update on, keep no room for a worker that does not come."""
-        self._bookings[worker].is_hopeless = True
+        for booking in self._teams[worker]:
+            booking.is_hopeless = True
 
     def release(self, worker: str) -> None:
         """Take note that a worker is gone."""
-        self._add(self._bookings.pop(worker), 1)
+        for booking in self._teams.pop(worker):
+            self._add(booking, 1)
 
     def is_overbooked(self, worker: str) -> bool:
         """Whether a worker's node is also promised to one of another size, which waits for room.
@@ -152,13 +178,29 @@ class Room:
         One of the same size would gain nothing by it, and after the death of a node Ray may take
         minutes to find another one for those that were to come there.
         """
-        booking = self._bookings[worker]
+        return any(self._is_overbooked(booking) for booking in self._teams[worker])
+
+    def _is_overbooked(self, booking: _Booking) -> bool:
         free = self._free.get(booking.node or "", {})
         needs = ray_bundle(booking.share)
         if not any(need and free.get(name, 0.0) < -_DUST for name, need in needs.items()):
             return False
-        rivals = (it for it in self._bookings.values() if it.node == booking.node)
+        rivals = (it for it in self._bookings() if it.node == booking.node)
         return any(it.share != booking.share and not it.is_there for it in rivals)
+
+    def _bookings(self) -> Iterator[_Booking]:
+        return itertools.chain.from_iterable(self._teams.values())
+
+    def _has_room(self, share: Share) -> bool:
+        if share.workers == 1:
+            return self._find(share) is not None
+        team: list[_Booking] = []
+        while len(team) < share.workers and (node := self._find(share)):
+            team.append(_Booking(share, node))
+            self._add(team[-1], -1)
+        for booking in team:
+            self._add(booking, 1)
+        return len(team) == share.workers
 
     def _add(self, booking: _Booking, sign: int) -> None:
         free = self._free.get(booking.node or "")

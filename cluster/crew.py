@@ -26,13 +26,13 @@ class Worker:
     Attributes:
         share: What it holds.
         since: When it was asked for, or was last without a candidate; monotonic seconds.
-        node: Id of its node; empty until it has come.
+        nodes: Ids of its node, or of those of a team; none until it has come.
         running: What it measures, and will measure next, by id.
     """
 
     share: Share
     since: float
-    node: str = ""
+    nodes: tuple[str, ...] = ()
     running: dict[int, Candidate] = field(default_factory=dict)
 
 
@@ -68,13 +68,13 @@ class Crew:
     @property
     def is_there(self) -> bool:
         """Whether any worker has come."""
-        return any(worker.node for worker in self._workers.values())
+        return any(worker.nodes for worker in self._workers.values())
 
     def mean_bundle(self, otherwise: Share) -> Bundle:
-        """Return what a worker holds on average."""
-        bundles = [ray_bundle(worker.share) for worker in self._workers.values()]
+        """Return what a worker, or a team, holds on average."""
+        bundles = [_all_of(worker.share) for worker in self._workers.values()]
         if not bundles:
-            return ray_bundle(otherwise)
+            return _all_of(otherwise)
         names = {name for bundle in bundles for name in bundle}
         return {name: sum(it.get(name, 0.0) for it in bundles) / len(bundles) for name in names}
 
@@ -97,13 +97,13 @@ class Crew:
         self._sizes[share] += 1
         self.requested[share] += 1
 
-    def welcome(self, name: str, node: str) -> None:
+    def welcome(self, name: str, nodes: tuple[str, ...]) -> None:
         """Take note of where a worker is, when it says so first."""
         worker = self._workers[name]
-        if not worker.node:
-            worker.node = node
+        if nodes and not worker.nodes:
+            worker.nodes = nodes
             self.requested[worker.share] -= 1
-            self._room.locate(name, node)
+            self._room.locate(name, nodes)
 
     def rest(self, name: str) -> None:
         """Take note that a worker has nothing to do."""
@@ -133,7 +133,7 @@ class Crew:
             self._leaving.remove(name)
         else:
             self._sizes[worker.share] -= 1
-        if not worker.node:
+        if not worker.nodes:
             self.requested[worker.share] -= 1
         self._room.release(name)
         return worker
@@ -156,14 +156,19 @@ class Crew:
         now = time.monotonic()
         self._late = set()
         for name, worker in self._workers.items():
-            if not worker.node and now - worker.since > HOPELESS_S:
+            if not worker.nodes and now - worker.since > HOPELESS_S:
                 self._room.forgo(name)
-            elif not worker.node and now - worker.since > LATE_S:
+            elif not worker.nodes and now - worker.since > LATE_S:
                 self._late.add(worker.share)
-        self._late -= {worker.share for worker in self._workers.values() if worker.node}
+        self._late -= {worker.share for worker in self._workers.values() if worker.nodes}
         for name in self._all_idle():
             if self.must_leave(name) or now - self._workers[name].since > IDLE_S:
                 yield name
 
     def _all_idle(self) -> Sequence[str]:
         return [name for idle in self._idle.values() for name in idle]
+
+
+def _all_of(share: Share) -> Bundle:
+    """Return what all workers of a share hold together."""
+    return {name: need * share.workers for name, need in ray_bundle(share).items()}

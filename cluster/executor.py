@@ -44,7 +44,15 @@ class Shares(Protocol):
 
     @property
     def least(self) -> Share:
-        """What a candidate holds at least: a cluster without room for it is of no use."""
+        """What a slot holds: as many candidates run at once as this has room for."""
+
+    @property
+    def kinds(self) -> Mapping[str, Share]:
+        """What candidates begin with, by the section of the study file that says so.
+
+        A cluster without room for one of each is of no use. What the driver calls, such as the test
+        of the winner, holds what is under ``resources``.
+        """
 
     def of(self, candidate: Candidate) -> Share:
         """Return the share of a candidate that is about to run; asked again for each attempt."""

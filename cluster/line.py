@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 
 from phylon.cluster.executor import Driven, Share, Shares
 from phylon.search.candidate import Candidate
 
 BATCH_SECONDS = 0.02
+SCORING_SECONDS = 1.0
 MAX_BATCH = 8
-"""Evaluations of milliseconds go to a worker a few at a time: a result costs Tune about 5 ms."""
+"""Evaluations of milliseconds go to a worker a few at a time: a result costs Tune about 5 ms.
+
+Scorings do so, too, up to a second's worth: they come by the thousand, and a call by way of Ray takes
+more bytes than a candidate.
+"""
 
 
 class Line:
@@ -27,8 +32,9 @@ class Line:
         self._study = study
         self._shares = shares
         self._requested = requested
+        self._probes: Counter[Share] = Counter()
         self._waiting: defaultdict[Share, deque[Candidate]] = defaultdict(deque)
-        self._seconds: deque[float] = deque(maxlen=9)
+        self._batches: defaultdict[Share, deque[int]] = defaultdict(lambda: deque(maxlen=9))
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -41,14 +47,19 @@ class Line:
             return None
         share = self._shares.of(candidate)
         self._waiting[share].append(candidate)
+        self._probes[share] += candidate.phase == "probe"
         return share
 
     def uncovered(self) -> list[Share]:
         """Return the sizes that candidates wait for and too few workers were asked for."""
-        return [share for share in self._waiting if self._lacks(share)]
+        requested = self._requested
+        return [share for share, it in self._waiting.items() if len(it) > requested.get(share, 0)]
 
     def lacking(self) -> int:
-        """Return how many candidates wait for a worker that nobody asked for yet."""
+        """Return how many candidates wait for a worker that nobody asked for yet.
+
+        Probes do not count: the search goes on beside them, so they wait as long as it takes.
+        """
         return sum(map(self._lacks, self._waiting))
 
     def take(self, share: Share, most_others: int) -> list[Candidate]:
@@ -60,18 +71,20 @@ class Line:
                 search for one that needs this worker is given up.
         """
         waiting = self._waiting[share]
-        batch = self._batch
+        batch = self._batch(share)
         while len(waiting) < batch and self.lacking() - self._lacks(share) < most_others:
             if self.ask() is None:
                 break
         taken = [waiting.popleft() for _ in range(min(batch, len(waiting)))]
+        self._probes[share] -= sum(candidate.phase == "probe" for candidate in taken)
         if not waiting:
             del self._waiting[share]
         return taken
 
-    def learn(self, seconds: float) -> None:
-        """Take note of how long an evaluation took."""
-        self._seconds.append(seconds)
+    def learn(self, candidate: Candidate, share: Share, seconds: float) -> None:
+        """Take note of how long an evaluation took, and what was held meanwhile."""
+        worth = SCORING_SECONDS if candidate.is_scored else BATCH_SECONDS
+        self._batches[share].append(int(worth / max(seconds, worth / MAX_BATCH)))
 
     def slow_down(self) -> None:
         """Hand out one candidate at a time until one has gone through.
@@ -79,14 +92,11 @@ class Line:
         Of several, the end of the first may have been on its way when the second killed the worker:
         the first is blamed, but not twice.
         """
-        self._seconds.clear()
+        self._batches.clear()
 
     def _lacks(self, share: Share) -> int:
-        return max(len(self._waiting[share]) - self._requested.get(share, 0), 0)
+        waiting = len(self._waiting[share]) - self._probes[share]
+        return max(waiting - self._requested.get(share, 0), 0)
 
-    @property
-    def _batch(self) -> int:
-        if not self._seconds:
-            return 1
-        slowest = max(*self._seconds, BATCH_SECONDS / MAX_BATCH)
-        return max(int(BATCH_SECONDS / slowest), 1)
+    def _batch(self, share: Share) -> int:
+        return max(min(self._batches[share], default=1), 1)

@@ -7,6 +7,8 @@ from collections import defaultdict
 from typing import Any
 
 import ray
+from ray.util import remove_placement_group
+from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from phylon.cluster.location import Location
@@ -18,6 +20,7 @@ class _Mailbox:
         self._boxes: defaultdict[str, asyncio.Queue[list[Any]]] = defaultdict(asyncio.Queue)
         self._closed = asyncio.Event()
         self._lender = Lender()
+        self._rooms: dict[str, PlacementGroup] = {}
 
     async def put(self, worker: str, letters: list[Any]) -> None:
         """Hand a worker its next candidates; none end it."""
@@ -31,16 +34,27 @@ class _Mailbox:
         """Return a reference to published weights, or why there are none."""
         return await asyncio.to_thread(self._lender.lend, study, candidate_id)
 
+    async def keep(self, team: str, room: PlacementGroup) -> None:
+        """Remember what a team holds: Ray gives it back by itself only when the driver ends."""
+        self._rooms[team] = room
+
     async def forget(self, worker: str) -> None:
         """Throw away what is left for a worker that is gone, and let go of what still waits."""
-        if worker in self._boxes:
-            self._boxes.pop(worker).put_nowait([])
+        for name in [name for name in self._boxes if name.partition("/")[0] == worker]:
+            self._boxes.pop(name).put_nowait([])
+        if worker in self._rooms:
+            await self._clear(worker)
 
     async def close(self) -> None:
         """Tell all workers to give up what they do."""
         self._closed.set()
         for box in self._boxes.values():
             box.put_nowait([])
+        for team in list(self._rooms):
+            await self._clear(team)
+
+    async def _clear(self, team: str) -> None:
+        await asyncio.to_thread(remove_placement_group, self._rooms.pop(team))
 
     async def closed(self) -> None:
         """Wait until workers should give up."""

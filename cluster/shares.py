@@ -1,9 +1,10 @@
-"""What each candidate holds: the same for all, or planned by how much memory it will need."""
+"""What each candidate holds: the same for all, by its kind, or planned by its need of memory."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Literal, final
 
 from typing_extensions import override
@@ -35,12 +36,19 @@ class FixedShares(Shares):
     def least(self) -> Share:
         return self._share
 
+    @property
+    @override
+    def kinds(self) -> Mapping[str, Share]:
+        return {"resources": self._share}
+
     @override
     def of(self, candidate: Candidate) -> Share:
         return self._grown.get(candidate.id, self._share)
 
     @override
     def larger(self, share: Share) -> Share | None:
+        if share.workers > 1:  # nobody knows whether there is room for all of them
+            return None
         parts = round(1 / share.gpus) if 0 < share.gpus < 1 else 1
         gpus = 1 / (parts // 2) if parts > 1 else share.gpus
         memory = max(share.memory, min(2 * share.memory, self._largest))
@@ -82,6 +90,11 @@ class PlannedShares(Shares):
     def least(self) -> Share:
         return self._fixed.least
 
+    @property
+    @override
+    def kinds(self) -> Mapping[str, Share]:
+        return self._fixed.kinds
+
     @override
     def of(self, candidate: Candidate) -> Share:
         least = self._fixed.of(candidate)
@@ -104,6 +117,53 @@ class PlannedShares(Shares):
 
     def _size(self, share: Share) -> int:
         return int(self._whole * share.gpus) if self._kind == "gpus" else share.memory
+
+
+@final
+class PhasedShares(Shares):
+    """For each kind of candidate of a study with shared weights its own.
+
+    Args:
+        supernet: For the training of the shared weights.
+        scoring: For candidates that are scored by them: most of all, so they are the slots.
+        training: For candidates that are trained on their own.
+    """
+
+    def __init__(self, supernet: Shares, scoring: Shares, training: Shares) -> None:
+        self._supernet = supernet
+        self._scoring = scoring
+        self._training = training
+
+    @property
+    @override
+    def least(self) -> Share:
+        return self._scoring.least
+
+    @property
+    @override
+    def kinds(self) -> Mapping[str, Share]:
+        return {
+            "supernet.resources": self._supernet.least,
+            "supernet.scoring": self._scoring.least,
+            **self._training.kinds,
+        }
+
+    @override
+    def of(self, candidate: Candidate) -> Share:
+        return self._kind(candidate).of(candidate)
+
+    @override
+    def larger(self, share: Share) -> Share | None:
+        return self._training.larger(share)
+
+    @override
+    def learn(self, candidate: Candidate, usage: Usage, *, sufficed: bool) -> None:
+        self._kind(candidate).learn(candidate, usage, sufficed=sufficed)
+
+    def _kind(self, candidate: Candidate) -> Shares:
+        if candidate.phase == "supernet":
+            return self._supernet
+        return self._scoring if candidate.is_scored else self._training
 
 
 def part_of(whole: int, need: int) -> float:

@@ -87,11 +87,6 @@ class CandidateTrainable(tune.Trainable):
         news = self._attempts.news()
         return self._result(news, done=self._attempts.is_over)
 
-    def cleanup(self) -> None:
-        """Leave no worker of the team behind."""
-        if self._team:
-            self._team.dissolve()
-
     def _result(self, news: News, *, done: bool) -> dict[str, Any]:
         return {NEWS: (news, self._nodes, self._host), DONE: done}
 

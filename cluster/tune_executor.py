@@ -7,14 +7,16 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import ray
 from ray import tune
+from ray.exceptions import RayActorError
 
 from phylon.cluster.bridge import Bridge
 from phylon.cluster.capacity import check_share, count_slots, living_nodes, ray_bundle
-from phylon.cluster.executor import Driven, Shares
+from phylon.cluster.executor import Driven, Share, Shares
 from phylon.cluster.fairness import UNLIMITED, Quota
 from phylon.cluster.hooks import Listener, StopWith, Suggester
 from phylon.cluster.location import Location
@@ -53,7 +55,9 @@ class TuneExecutor:
         self._shares = shares
         self._quota = Quota(str(location), slots)
         self._most = slots or UNLIMITED
-        check_share(living_nodes(), shares.least)
+        nodes = living_nodes()
+        for section, share in shares.kinds.items():
+            check_share(nodes, share, section)
 
     @property
     def slots(self) -> int:
@@ -86,18 +90,20 @@ class TuneExecutor:
                 self._tuner(bridge, mailbox, evaluator, scratch).fit()
         finally:
             self._quota.leave()
+            with suppress(RayActorError):
+                ray.get(mailbox.close.remote())
             ray.kill(mailbox)
         if bridge.error:
             raise bridge.error
         study.flush()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run one function on the cluster with the resources of a candidate."""
+        """Run one function on the cluster with the resources of a candidate that is trained."""
 
         def task() -> T:
             return function()
 
-        bundle = ray_bundle(self._shares.least)
+        bundle = ray_bundle(self._shares.kinds["resources"])
         remote = ray.remote(task).options(
             num_cpus=bundle["CPU"], num_gpus=bundle["GPU"], max_retries=2
         )
@@ -133,5 +139,7 @@ class TuneExecutor:
 
 
 def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    """Return what a trial's worker holds."""
-    return tune.PlacementGroupFactory([dict(ray_bundle(config[SHARE]))])
+    """Return what a trial's worker holds; next to nothing if it speaks for a team."""
+    share: Share = config[SHARE]
+    bundle = dict(ray_bundle(share)) if share.workers == 1 else {"memory": 1.0}
+    return tune.PlacementGroupFactory([bundle])

@@ -1,4 +1,4 @@
-"""The controller of `Reinforce`: an LSTM that decides on one part of an architecture after another.
+"""An LSTM that decides on one part of an architecture after another, and learns by REINFORCE.
 
 Needs torch, which is imported when a controller is made. Symbols: `t` decisions of an architecture,
 `u` hidden units, `o` options of all questions together.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -38,10 +38,20 @@ class Controller:
         seed: 0 or more; the first weights are drawn from it.
         rate: Learning rate of Adam.
         entropy: Weight of the entropy in what is maximised.
+        temperature: What logits are divided by; more makes options more alike.
+        tanh_constant: What bounds logits on both sides, so that no option can vanish; None: nothing
+            does.
     """
 
     def __init__(
-        self, questions: Mapping[str, int], seed: int, *, rate: float, entropy: float
+        self,
+        questions: Mapping[str, int],
+        seed: int,
+        *,
+        rate: float,
+        entropy: float,
+        temperature: float = 1.0,
+        tanh_constant: float | None = None,
     ) -> None:
         import torch
 
@@ -62,7 +72,10 @@ class Controller:
             for weight in weights:
                 weight.uniform_(-_FIRST_WEIGHTS, _FIRST_WEIGHTS, generator=generator)
         self._adam = torch.optim.Adam(weights, lr=rate, fused=True)
+        self._weights = weights
         self._entropy = entropy
+        self._temperature = temperature
+        self._tanh_constant = tanh_constant
 
     def sample(self, space: SearchSpace, rng: np.random.Generator) -> Architecture:
         """Draw an architecture; changes nothing but `rng`."""
@@ -98,6 +111,29 @@ class Controller:
             chances = self._log_chances(taken)
             return float(-(chances.exp() * chances).sum(1).mean())
 
+    def state(self) -> dict[str, Any]:
+        """Return weights and what Adam remembers, as tensors and plain data; no copies."""
+        return {
+            "weights": [each.detach() for each in self._weights],
+            "adam": self._adam.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become the controller, of the same space, whose `state` this is."""
+        import torch
+
+        with torch.no_grad():
+            for weight, kept in zip(self._weights, state["weights"], strict=True):
+                weight.copy_(kept)
+        self._adam.load_state_dict(state["adam"])
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return what speaks for each option, ``(t, o)``, from hidden states ``(t, u)``."""
+        logits: torch.Tensor = self._head(hidden) / self._temperature
+        if self._tanh_constant is None:
+            return logits
+        return self._tanh_constant * logits.tanh()
+
     def _log_chances(self, taken: Sequence[Decision]) -> torch.Tensor:
         """Return log-probabilities ``(t, o)``, hugely negative for options of other questions."""
         import torch
@@ -109,7 +145,7 @@ class Controller:
         options = torch.tensor([[each.options] for each in taken])
         column = torch.arange(self._head.out_features)
         foreign = (column < first) | (column >= first + options)  # (t, o)
-        logits = self._head(hidden).masked_fill(foreign, -1e9)
+        logits = self._logits(hidden).masked_fill(foreign, -1e9)
         return torch.log_softmax(logits, dim=1)
 
     def _token(self, decision: Decision) -> int:
@@ -126,7 +162,7 @@ class Controller:
             before, asked = torch.tensor([token]), torch.tensor([self._numbers[place]])
             hidden, state = self._lstm(self._answers(before) + self._questions(asked), state)
             start = self._starts[place]
-            logits = self._head(hidden)[0, start : start + options]
+            logits = self._logits(hidden)[0, start : start + options]
             edges = torch.softmax(logits, dim=0).cumsum(0).numpy()
             taken = min(int(np.searchsorted(edges, rng.random(), side="right")), options - 1)
             token = start + taken

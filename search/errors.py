@@ -34,6 +34,10 @@ class OutOfMemory(EvaluationError):  # noqa: N818 - what it is called everywhere
     """A candidate needed more memory than there was, or than its share of it."""
 
 
+class NonFinite(EvaluationError):  # noqa: N818 - what it is called everywhere
+    """The loss of a training became NaN or infinite."""
+
+
 class GivenBack(PhylonError):  # noqa: N818 - a signal to the worker, like StopIteration
     """An evaluation stopped, since its worker has to leave; another one goes on with it."""
 

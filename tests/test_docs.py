@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from phylon.cli import cli
 from phylon.config import StudyConfig
 from phylon.config_file import load_config
+from phylon.config_supernet import Supernet
 from phylon.search import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
@@ -156,6 +157,7 @@ def test_every_key_of_the_study_file_is_told_with_its_default() -> None:
     expected = {key: default_of(field) for key, field in keys(StudyConfig)}
     for key in ("strategy", "initial"):
         expected[f"{key}.name"] = StudyConfig.model_fields[key].default.name
+    expected["supernet.scoring.cpus"] = str(Supernet().scoring.cpus)
     expected |= {"objectives.0.metric": "-", "objectives.0.direction": "-"}
     expected |= {f"constraints.0.{key}": "-" for key in ("metric", "at_most", "at_least")}
     assert told == expected

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from phylon.trainables.arrays import dataset_from_arrays as dataset_from_arrays
     from phylon.trainables.cellnet import build_cellnet as build_cellnet
     from phylon.trainables.classification import ImageClassifier as ImageClassifier
+    from phylon.trainables.conversion import make_elastic as make_elastic
     from phylon.trainables.convnet import build_convnet as build_convnet
     from phylon.trainables.darts import darts_space as darts_space
     from phylon.trainables.dartsnet import build_dartsnet as build_dartsnet
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from phylon.trainables.elastic import ElasticDepth as ElasticDepth
     from phylon.trainables.elastic import ElasticLinear as ElasticLinear
     from phylon.trainables.elastic import OneOf as OneOf
-    from phylon.trainables.elastic import make_elastic as make_elastic
     from phylon.trainables.evaluator import LightningEvaluator as LightningEvaluator
     from phylon.trainables.image_task import ImageTask as ImageTask
     from phylon.trainables.image_task import digits as digits
@@ -67,7 +67,7 @@ _HOMES = {
     "load_space": "registry",
     "load_task": "registry",
     "macro_space": "macro",
-    "make_elastic": "elastic",
+    "make_elastic": "conversion",
     "nasbench201_space": "nasbench201",
     "read_pictures": "pictures",
 }

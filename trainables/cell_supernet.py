@@ -12,7 +12,8 @@ from phylon.search.cell import Cell
 from phylon.search.errors import ConfigurationError
 from phylon.search.space import SearchSpace
 from phylon.trainables.cellnet import OPERATIONS, GraphCell, assemble
-from phylon.trainables.elastic import ElasticConv2d, ElasticDepth, OneOf, make_elastic
+from phylon.trainables.conversion import make_elastic
+from phylon.trainables.elastic import ElasticConv2d, ElasticDepth, OneOf
 from phylon.trainables.supernet import Supernet, largest, parts
 
 
@@ -48,18 +49,19 @@ class CellSupernet(Supernet):
                 f"the operations {', '.join(OPERATIONS)}"
             )
 
+        choices: dict[str, list[OneOf]] = {edge: [] for edge in cell.children}
+
         def new_cell(width: int) -> nn.Module:
-            edges = {
-                name: OneOf(**{each: OPERATIONS[each](width) for each in cell.operations})
-                for name in cell.children
-            }
-            return GraphCell(edges, ())
+            for edge in choices.values():
+                edge.append(OneOf(**{each: OPERATIONS[each](width) for each in cell.operations}))
+            return GraphCell({name: edge[-1] for name, edge in choices.items()}, ())
 
         sizes = largest("cells", decisions["cells"]), largest("channels", decisions["channels"])
         network = make_elastic(assemble(new_cell, ElasticDepth, *sizes, channels, classes))
         super().__init__(space, build, network)
         self._cell = Cell(cell.nodes, cell.operations)
         self._cells = parts(network, GraphCell)
+        self._choices = choices
         self._depths = parts(network, ElasticDepth)
         self._stem = parts(network.get_submodule("stem"), ElasticConv2d)
         stages = network.get_submodule("stages").children()
@@ -71,8 +73,9 @@ class CellSupernet(Supernet):
         live = [edge for edge, _ in self._cell.live(decisions["cell"])]
         for cell in self._cells:
             cell.live = live
-            for name, operation in decisions["cell"].items():
-                cell.edges[name].select(operation)
+        for edge, operation in decisions["cell"].items():
+            for choice in self._choices[edge]:
+                choice.select(operation)
         for depth in self._depths:
             depth.select(decisions["cells"])
         for number, convolutions in enumerate([self._stem, *self._stages]):

@@ -81,7 +81,7 @@ def _stage(stage: dict[str, Any], width_in: int, activation: Activation) -> nn.M
 
 
 def convolution(width_in: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Return a convolution ``(b, width_in, h, w) -> (b, width, h / stride, w / stride)``, normed."""
+    """Map ``(b, width_in, h, w)`` to ``(b, width, ceil(h / stride), ceil(w / stride))``, normed."""
     return nn.Sequential(
         nn.Conv2d(width_in, width, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(width),
@@ -132,4 +132,8 @@ class Residual(nn.Module):
         return mapped
 
 
-BLOCKS: Mapping[str, Callable[[int, int, int, int, Activation], nn.Module]] = {"plain": _plain, "residual": Residual, "separable": _separable}
+BLOCKS: Mapping[str, Callable[[int, int, int, int, Activation], nn.Module]] = {
+    "plain": _plain,
+    "residual": Residual,
+    "separable": _separable,
+}

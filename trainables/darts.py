@@ -24,7 +24,7 @@ FEWEST_CELLS = 3
 def darts_space(
     nodes: int = 4,
     cells: int = 6,
-    channels: int = 16,
+    channels: int = 8,
     operations: Sequence[str] = OPERATIONS,
 ) -> SearchSpace:
     """Return the space of pairs of a normal and a reduction cell (DARTS, Liu et al. 2019).

@@ -57,6 +57,7 @@ class DartsSupernet(Supernet):
         super().__init__(space, build, DartsNet(anyone, channels, classes, new_cell))
         self._wiring = wiring
         self._cells = parts(self.network, DartsCell)
+        self.select(anyone)
 
     def select(self, architecture: Architecture) -> None:
         """Activate a source and an operation for both inputs of every node of every cell."""

@@ -64,7 +64,7 @@ def build_dartsnet(architecture: Architecture, channels: int, classes: int) -> n
     Raises:
         ConfigurationError: A cell has an operation that is not among `OPERATIONS`.
     """
-    taken = {kind: canonical_wires(architecture, kind) for kind in KINDS}
+    taken = {kind: _wires_of(architecture, kind) for kind in KINDS}
 
     def cell(place: Place) -> DartsCell:
         nodes = [
@@ -76,7 +76,7 @@ def build_dartsnet(architecture: Architecture, channels: int, classes: int) -> n
     return DartsNet(architecture, channels, classes, cell)
 
 
-def canonical_wires(architecture: Architecture, kind: str) -> Wires:
+def _wires_of(architecture: Architecture, kind: str) -> Wires:
     """Return the wires of a cell, the same for all spellings of one network.
 
     Raises:

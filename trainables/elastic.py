@@ -10,10 +10,8 @@ Shapes: `b` samples, `c` channels, `h` x `w` pixels, `f` features; capital lette
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, cast, final
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, linear
 
@@ -35,7 +33,7 @@ class OneOf(nn.Module):
         options: The modules, by the names under which they are selected.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: There is none, or a name is that of an attribute of all modules.
     """
 
     def __init__(self, **options: nn.Module) -> None:
@@ -43,6 +41,11 @@ class OneOf(nn.Module):
         if not options:
             raise ConfigurationError("OneOf: there is nothing to choose from; name=module, ...")
         for name, module in options.items():
+            if hasattr(self, name):
+                raise ConfigurationError(
+                    f"OneOf: {name!r} cannot name an option, as every module has an attribute of "
+                    "this name; give it another one"
+                )
             self.add_module(name, module)
         self._selected = next(iter(options))
 
@@ -125,7 +128,7 @@ class ElasticConv2d(nn.Conv2d):
         padding: int = 0,
         dilation: int = 1,
         groups: int = 1,
-        bias: bool = True,  # noqa: FBT001, FBT002 - as in torch
+        bias: bool = True,
     ) -> None:
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
@@ -135,6 +138,7 @@ class ElasticConv2d(nn.Conv2d):
                 f"ElasticConv2d({in_channels}, {out_channels}, groups={groups}); allowed: groups=1 "
                 "or, with as many channels out as in, groups=channels"
             )
+        self._asked: tuple[int | None, ...] = ()
         self.select()
 
     def select(
@@ -147,33 +151,35 @@ class ElasticConv2d(nn.Conv2d):
         Raises:
             ConfigurationError: A number is larger, or the kernel cannot be centred in the largest.
         """
+        asked = width, kernel, stride
+        if asked == self._asked:  # as at most steps, and in most of many layers
+            return
         largest, padding = self.kernel_size[0], int(self.padding[0])
-        self._width = _within("width", width, self.out_channels)
-        self._kernel = _within("kernel", kernel, largest)
-        self._stride = self.stride[0] if stride is None else stride
-        self._margin = (largest - self._kernel) // 2
-        self._padding = padding - self._margin * self.dilation[0]
-        if (largest - self._kernel) % 2 or self._padding < 0:
+        width = _within("width", width, self.out_channels)
+        kernel = _within("kernel", kernel, largest)
+        margin = (largest - kernel) // 2
+        less = padding - margin * self.dilation[0]
+        if (largest - kernel) % 2 or less < 0:
             raise ConfigurationError(
-                f"kernel {self._kernel} has no place in the centre of an ElasticConv2d of kernel "
+                f"kernel {kernel} has no place in the centre of an ElasticConv2d of kernel "
                 f"{largest} and padding {padding}; allowed: odd ones, with "
                 "padding=dilation * (kernel // 2)"
             )
+        self._width, self._side = width, slice(margin, largest - margin)
+        self._stride = self.stride[0] if stride is None else stride
+        self._padding, self._asked = less, asked
+        self._is_part = margin > 0 or width < self.out_channels
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the convolution of the selected size."""
-        weight, bias, width, groups = self.weight, self.bias, self._width, 1
-        if self.groups > 1:
-            width = groups = maps.shape[1]
-        elif maps.shape[1] < self.in_channels:
-            weight = weight[:, : maps.shape[1]]
-        if width < self.out_channels:
-            weight, bias = weight[:width], _leading(bias, width)
-        if margin := self._margin:
-            weight = weight[:, :, margin:-margin, margin:-margin]
-        return conv2d(
-            maps, weight, bias, self._stride, self._padding, self.dilation[0], groups
-        )
+        weight, bias, inputs = self.weight, self.bias, maps.shape[1]
+        depthwise = self.groups > 1
+        if self._is_part or inputs < self.in_channels:  # else there is nothing to pay for
+            width, depth = (inputs, 1) if depthwise else (self._width, inputs)
+            weight = weight[:width, :depth, self._side, self._side]
+            bias = _leading(bias, width)
+        groups = inputs if depthwise else 1
+        return conv2d(maps, weight, bias, self._stride, self._padding, self.dilation[0], groups)
 
 
 @final
@@ -209,7 +215,7 @@ class ElasticBatchNorm2d(nn.BatchNorm2d):
 class ElasticLinear(nn.Linear):
     """A linear layer ``(..., f) -> (..., width)`` for any ``f <= F`` and ``width <= G``."""
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:  # noqa: FBT001, FBT002 - as in torch
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__(in_features, out_features, bias)
         self.select()
 
@@ -223,72 +229,13 @@ class ElasticLinear(nn.Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the linear map of the selected size."""
-        weight, bias = self.weight, self.bias
+        weight: Tensor = self.weight
+        bias: Tensor | None = self.bias
         if inputs.shape[-1] < self.in_features:
             weight = weight[:, : inputs.shape[-1]]
         if self._width < self.out_features:
             weight, bias = weight[: self._width], _leading(bias, self._width)
         return linear(inputs, weight, bias)
-
-
-def make_elastic(module: nn.Module) -> nn.Module:
-    """Make all convolutions, batch norms and linear layers of a module elastic, at any depth.
-
-    They keep their parameters and names, and their sizes are the largest from now on.
-
-    >>> network = make_elastic(nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8)))
-    >>> network[0].select(width=4)
-    >>> network(torch.zeros(2, 1, 6, 6)).shape
-    torch.Size([2, 4, 6, 6])
-
-    Returns:
-        The module, changed in place; or what takes its place, if it is such a layer itself.
-
-    Raises:
-        ConfigurationError: A convolution is of a kind that cannot be elastic.
-    """
-    if (make := _MAKERS.get(type(module))) is not None:
-        return _with_tensors_of(module, make(module))
-    for name, child in module.named_children():
-        setattr(module, name, make_elastic(child))
-    return module
-
-
-def _elastic_conv2d(conv: Any) -> ElasticConv2d:  # noqa: ANN401
-    sides = [conv.kernel_size, conv.stride, conv.padding, conv.dilation]
-    if conv.padding_mode != "zeros" or any(len({*each}) > 1 for each in sides):
-        raise ConfigurationError(
-            f"{conv} cannot be made elastic; allowed: the same kernel size, stride, padding (a "
-            "number, of zeros) and dilation for height and width"
-        )
-    numbers = [each[0] for each in sides]
-    has_bias = conv.bias is not None
-    return ElasticConv2d(conv.in_channels, conv.out_channels, *numbers, conv.groups, has_bias)
-
-
-def _elastic_norm(norm: Any) -> ElasticBatchNorm2d:  # noqa: ANN401
-    return ElasticBatchNorm2d(
-        norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats
-    )
-
-
-def _elastic_linear(layer: Any) -> ElasticLinear:  # noqa: ANN401
-    return ElasticLinear(layer.in_features, layer.out_features, layer.bias is not None)
-
-
-_MAKERS: Mapping[type, Any] = {
-    nn.Conv2d: _elastic_conv2d,
-    nn.BatchNorm2d: _elastic_norm,
-    nn.Linear: _elastic_linear,
-}
-
-
-def _with_tensors_of(old: nn.Module, new: nn.Module) -> nn.Module:
-    for name, parameter in old.named_parameters(recurse=False):
-        new.register_parameter(name, cast("nn.Parameter", parameter))
-    for name, buffer in old.named_buffers(recurse=False):
-        new.register_buffer(name, buffer)
-    return new.train(old.training)
 
 
 def _leading(tensor: Tensor | None, count: int) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -71,12 +72,23 @@ class LightningEvaluator:
         """What the task's module logs, `params`, and `macs`: multiply-accumulates of one sample."""
         return (*self.task.metrics, *COUNTED)
 
-    def evaluate(self, candidate: Candidate, context: Context) -> None:
+    def evaluate(
+        self,
+        candidate: Candidate,
+        context: Context,
+        fill: Callable[[nn.Module], None] | None = None,
+    ) -> None:
         """Train a candidate, reporting every epoch.
 
         An earlier attempt in the same folder is taken up where it left its last checkpoint, else
         the candidate that this one continues. What was measured up to there is reported again, the
         same. Without a checkpoint of either the training starts at its beginning, to the same end.
+
+        Args:
+            candidate: What to train.
+            context: What the worker lends.
+            fill: Gives a fresh network the weights that the training begins with, instead of those
+                drawn from the candidate's seed.
 
         Raises:
             EvaluationError: The loss became NaN or infinite, memory ran out, or the module did not
@@ -94,16 +106,18 @@ class LightningEvaluator:
             module, network = self._module(candidate)
             reporter = EpochReporter(
                 folder,
-                context.report,
+                context,
                 self.task.metrics,
                 network,
+                module,
                 candidate.seed,
                 self.training.checkpoint_every,
-                context.leaving,
             )
             trainer = new_trainer(context, self._epochs(candidate), reporter)
             start = folder.start()
-            trainer.fit(module, datamodule=self._datamodule(), ckpt_path=start, weights_only=True)
+            if start is None and fill is not None:
+                fill(network)
+            trainer.fit(module, datamodule=self.datamodule(), ckpt_path=start, weights_only=True)
 
     def test(self, candidate: Candidate, context: Context) -> dict[str, float]:
         """Return what the module logs in testing; nothing if the task has no test data.
@@ -118,7 +132,7 @@ class LightningEvaluator:
         with supervised(context):
             module, _ = self._module(candidate)
             self._folder(candidate, context.folder).load_weights(module)
-            data = self._datamodule()
+            data = self.datamodule()
             if not (is_overridden("test_step", module) and is_overridden("test_dataloader", data)):
                 return {}
             trainer = new_trainer(context)
@@ -142,7 +156,7 @@ class LightningEvaluator:
         with quiet():
             module, network = self._module(candidate)
             self._folder(candidate, folder).load_weights(module)
-            batch = first_batch(self._datamodule(), "validate")
+            batch = first_batch(self.datamodule(), "validate")
         inputs = batch[0] if isinstance(batch, list | tuple) else batch
         return network.cpu().eval(), inputs[:1]
 
@@ -158,6 +172,12 @@ class LightningEvaluator:
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells the task's data from other data, as plain JSON."""
         return self.task.fingerprint()
+
+    def datamodule(self) -> LightningDataModule:
+        """Return the data, built once in this process."""
+        if self._data is None:
+            self._data = self.task.datamodule(self.seed, self.training.batch_size)
+        return self._data
 
     def _folder(self, candidate: Candidate, path: Path) -> CandidateFolder:
         from phylon.trainables.folder import CandidateFolder
@@ -179,12 +199,6 @@ class LightningEvaluator:
         seed_everything(candidate.seed, verbose=False)
         network = self.task.build(candidate.architecture)
         return self.task.lightning_module(network, candidate.architecture), network
-
-    def _datamodule(self) -> LightningDataModule:
-        """Return the data, built once in this process."""
-        if self._data is None:
-            self._data = self.task.datamodule(self.seed, self.training.batch_size)
-        return self._data
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_data": None, "_footprint": None}

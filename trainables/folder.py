@@ -41,12 +41,15 @@ class CandidateFolder:
         candidate: The candidate.
         epochs: Those of the training, which its schedule reckons with.
         batch_size: Samples per step.
+        kind: What else tells this training from others, as plain data.
 
     Attributes:
         until: The candidate's last epoch, at most `epochs`.
     """
 
-    def __init__(self, path: Path, candidate: Candidate, epochs: int, batch_size: int) -> None:
+    def __init__(
+        self, path: Path, candidate: Candidate, epochs: int, batch_size: int, kind: object = None
+    ) -> None:
         self.path = path
         self.weights = path / WEIGHTS
         self.checkpoint = path / CHECKPOINT
@@ -57,6 +60,8 @@ class CandidateFolder:
             "seed": candidate.seed,
             "epochs": epochs,
             "batch_size": batch_size,
+            "inherit_from": candidate.inherit_from,
+            "kind": kind,
         }
         path.mkdir(parents=True, exist_ok=True)
 
@@ -76,13 +81,16 @@ class CandidateFolder:
         return [replace(each, seconds=0.0, checkpoint=None) for each in history]
 
     def save_checkpoint(self, trainer: Trainer) -> None:
-        """Write all that `Trainer.fit` needs to go on as if it had not been interrupted."""
-        _write(self.checkpoint, lambda path: trainer.save_checkpoint(path, weights_only=False))
+        """Write all that `Trainer.fit` needs to go on as if it had not been interrupted.
+
+        In a team all workers call this together; only the first one writes.
+        """
+        write_whole(self.checkpoint, lambda path: trainer.save_checkpoint(path, weights_only=False))
 
     def save_weights(self, module: nn.Module, history: Sequence[Measurement]) -> None:
         """Write the weights of the trained module."""
         metadata = {METADATA: json.dumps(self.state(history))}
-        _write(self.weights, lambda path: save_model(module, str(path), metadata))
+        write_whole(self.weights, lambda path: save_model(module, str(path), metadata))
 
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint of a training that is over."""
@@ -165,8 +173,10 @@ def _checkpoint_state(path: Path) -> Any:  # noqa: ANN401 - plain data
     return checkpoint["callbacks"]["EpochReporter"]
 
 
-def _write(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file such that it is there as a whole or not at all; nothing if `write` does not."""
     # Under a name of its own: a worker that was cut off may still write here beside its successor.
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     write(partial)
-    partial.replace(path)
+    if partial.exists():
+        partial.replace(path)

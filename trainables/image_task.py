@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -76,11 +76,11 @@ class ImageTask(Task):
         """
         from phylon.trainables.cell_supernet import CellSupernet
         from phylon.trainables.darts_supernet import DartsSupernet
+        from phylon.trainables.macro_supernet import MacroSupernet
 
-        of_cells = {"nasbench201_space": CellSupernet, "darts_space": DartsSupernet}
-        if make := of_cells.get(self._space_of(space.root.children)):
-            return make(space, self.build, self.dataset.channels, len(self.dataset.classes))
-        return super().supernet(space)
+        supernets: tuple[Callable[..., Supernet], ...] = MacroSupernet, CellSupernet, DartsSupernet
+        which = dict(zip(SPACES, supernets, strict=True))[self._space_of(space.root.children)]
+        return which(space, self.build, self.dataset.channels, len(self.dataset.classes))
 
     def _space_of(self, decided: Collection[str]) -> str:
         """Return the name of the space in which this is decided.

@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.data import extract_batch_size
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from phylon.search.errors import EvaluationError
+from phylon.search.errors import NonFinite
 
 LOOK_EVERY = 50  # steps whose losses are looked at together, because looking waits for the device
 
@@ -40,7 +40,7 @@ class LossGuard:
             index: The batch's in its epoch, from 0.
 
         Raises:
-            EvaluationError: A loss is NaN or infinite: at which epoch, step and learning rate.
+            NonFinite: A loss is NaN or infinite: at which epoch, step and learning rate.
         """
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if not isinstance(loss, Tensor):
@@ -60,11 +60,11 @@ class LossGuard:
         if broken.any():
             first = int(broken.int().argmax())
             step = index + 1 - len(self._losses) + first + 1
-            raise EvaluationError(
+            raise NonFinite(
                 f"the loss became {float(self._losses[first])} in epoch "
                 f"{trainer.current_epoch + 1} at step {step}, with learning rate "
-                f"{self._rates[first]:.3g}; lower the highest learning rate of the space if this "
-                "is common"
+                f"{self._rates[first]:.3g}; lower the learning rate of the task, or the highest "
+                "of the space, if this is common"
             )
         self._losses.clear()
         self._rates.clear()

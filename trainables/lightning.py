@@ -7,46 +7,50 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeAlias, final
 
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.warnings import PossibleUserWarning
-from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from phylon.search.errors import EvaluationError, OutOfMemory, is_out_of_memory
 from phylon.search.evaluation import Context
-from phylon.trainables.reporter import EpochReporter
 
 # What Lightning raises while it cleans up after a data loader that raised, instead of its error.
 _TEARDOWN_ERROR = "Please call `iter(combined_loader)` first"
 _NOTHING = nullcontext()
+_CPU = torch.device("cpu")
+Stage: TypeAlias = Literal["fit", "validate"]
 TALKERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
 
 
-def new_trainer(
-    context: Context, epochs: int = 1, reporter: EpochReporter | None = None
-) -> Trainer:
-    """Return a trainer for one device that does nothing but train, validate and report."""
-    return Trainer(
-        accelerator="gpu" if context.device == "cuda" else "cpu",
-        devices=1,
-        max_epochs=epochs,
-        callbacks=reporter,
-        default_root_dir=context.folder,
+def new_trainer(context: Context, epochs: int = 1, callback: Callback | None = None) -> Trainer:
+    """Return a trainer that does nothing but train, validate and report.
+
+    It is for one device, unless the context's team says otherwise.
+    """
+    settings: dict[str, Any] = {
+        "accelerator": "gpu" if context.device == "cuda" else "cpu",
+        "devices": 1,
+        "max_epochs": epochs,
+        "callbacks": callback,
+        "default_root_dir": context.folder,
         # A worker is no member of a job that Lightning may know from the environment, as on SLURM.
-        plugins=[LightningEnvironment()],
-        profiler=_NoProfiler(),
-        logger=False,
-        log_every_n_steps=sys.maxsize,
-        enable_checkpointing=reporter is not None,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_autolog_hparams=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-    )
+        "plugins": [LightningEnvironment()],
+        "profiler": _NoProfiler(),
+        "logger": False,
+        "log_every_n_steps": sys.maxsize,
+        "enable_checkpointing": isinstance(callback, Checkpoint),
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_autolog_hparams": False,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+    }
+    return Trainer(**{**settings, **context.team.trainer})
 
 
 @final
@@ -57,13 +61,19 @@ class _NoProfiler(PassThroughProfiler):
         return _NOTHING
 
 
-def first_batch(data: LightningDataModule, stage: Literal["fit", "validate"]) -> Any:  # noqa: ANN401
+def first_batch(data: LightningDataModule, stage: Stage) -> Any:  # noqa: ANN401
     """Return the first batch of the training or the validation data, as a module is given it."""
+    return next(batches(data, stage))
+
+
+def batches(data: LightningDataModule, stage: Stage, device: torch.device = _CPU) -> Iterator[Any]:
+    """Yield the batches of the training or the validation data, as a module is given them."""
     data.prepare_data()
     data.setup(stage)
-    loader = data.train_dataloader() if stage == "fit" else data.val_dataloader()
-    batch = next(iter(loader))
-    return data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)
+    for batch in data.train_dataloader() if stage == "fit" else data.val_dataloader():
+        ready = data.on_before_batch_transfer(batch, 0)
+        ready = data.transfer_batch_to_device(ready, device, 0)
+        yield data.on_after_batch_transfer(ready, 0)
 
 
 @contextmanager
@@ -117,6 +127,10 @@ def quiet() -> Iterator[None]:
             # Lightning 2.6 makes a torch class that torch 2.13 begins to retire.
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
             warnings.filterwarnings("ignore", ".*pin_memory.* no accelerator is found")
+            # Trainings of shared weights step schedules themselves, on what they have.
+            warnings.filterwarnings(
+                "ignore", ".*keys will be ignored. You need to call", RuntimeWarning
+            )
             yield
     finally:
         for name, level in levels.items():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from phylon.search.choice import Choice
 from phylon.search.errors import ConfigurationError
+from phylon.search.node import Node
 from phylon.search.nodes import Block, Repeat
 from phylon.search.numeric import Float, Integer
 from phylon.search.space import SearchSpace
@@ -20,6 +22,7 @@ def macro_space(
     depth: tuple[int, int] = (1, 3),
     width: tuple[int, int] = (16, 64),
     kernels: tuple[int, ...] = (3, 5),
+    hyperparameters: bool = True,
 ) -> SearchSpace:
     """Return the space of convolutional networks made of stages, with their hyperparameters.
 
@@ -34,6 +37,7 @@ def macro_space(
         depth: Fewest and most blocks of a stage.
         width: Fewest and most channels of a stage, in steps of 8.
         kernels: Sides of the convolution kernels; odd.
+        hyperparameters: Whether learning rate and weight decay are decided, too.
 
     Raises:
         ConfigurationError: The pictures cannot be halved often enough, or a kernel is even.
@@ -59,10 +63,12 @@ def macro_space(
         width=Integer(*width, step=WIDTH_STEP),
         pooling=Choice("max", "avg", "stride"),
     )
-    return SearchSpace(
-        stages=Repeat(stage, stages[0], min(stages[1], halvings)),
-        activation=Choice("relu", "gelu", "silu"),
-        dropout=Float(0.0, 0.4),
-        learning_rate=Float(1e-3, 3e-2, log=True),
-        weight_decay=Float(1e-5, 1e-1, log=True),
-    )
+    decisions: dict[str, Node[Any]] = {
+        "stages": Repeat(stage, stages[0], min(stages[1], halvings)),
+        "activation": Choice("relu", "gelu", "silu"),
+        "dropout": Float(0.0, 0.4),
+    }
+    if hyperparameters:
+        decisions["learning_rate"] = Float(1e-3, 3e-2, log=True)
+        decisions["weight_decay"] = Float(1e-5, 1e-1, log=True)
+    return SearchSpace(decisions)

@@ -10,6 +10,7 @@ from torch import nn
 from phylon.search.architecture import Architecture
 from phylon.search.errors import ConfigurationError
 from phylon.search.space import SearchSpace
+from phylon.trainables.conversion import make_elastic
 from phylon.trainables.convnet import (
     ACTIVATIONS,
     BLOCKS,
@@ -20,7 +21,7 @@ from phylon.trainables.convnet import (
     assemble_stage,
     convolution,
 )
-from phylon.trainables.elastic import ElasticConv2d, ElasticDepth, OneOf, make_elastic
+from phylon.trainables.elastic import ElasticConv2d, ElasticDepth, OneOf
 from phylon.trainables.supernet import Supernet, largest, parts
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any, final
 
 from pytorch_lightning import LightningModule, Trainer
@@ -14,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from phylon.search.candidate import Measurement
 from phylon.search.errors import EvaluationError, GivenBack
+from phylon.search.evaluation import Context
 from phylon.trainables.folder import CHECKPOINT, WEIGHTS, CandidateFolder
 from phylon.trainables.instruments import LossGuard, MacCounter, seed_epoch
 
@@ -29,32 +29,35 @@ class EpochReporter(Checkpoint):
 
     Args:
         folder: Where checkpoints and weights go.
-        report: Takes each measurement.
+        context: Takes each measurement, and may tell to stop after the running epoch, with a
+            checkpoint. A team does not stop, since its workers would not agree on the epoch.
         promised: Metrics that the module must have logged.
         network: Whose parameters are counted.
+        published: Whose weights are written after the last epoch.
         seed: The candidate's.
         checkpoint_every: Epochs between checkpoints; None to go by time.
-        leaving: Tells whether to stop after the running epoch, with a checkpoint.
     """
 
     def __init__(
         self,
         folder: CandidateFolder,
-        report: Callable[[Measurement], None],
+        context: Context,
         promised: tuple[str, ...],
         network: nn.Module,
+        published: nn.Module,
         seed: int,
         checkpoint_every: int | None,
-        leaving: Callable[[], bool],
     ) -> None:
         super().__init__()
         self._folder = folder
-        self._report = report
+        self._report = context.report
+        self._team = context.team
+        self._leaving = context.leaving
         self._promised = promised
         self._network = network
+        self._published = published
         self._seed = seed
         self._every = checkpoint_every
-        self._leaving = leaving
         self._guard = LossGuard()
         self._counter = MacCounter()
         self._history: list[Measurement] = []
@@ -80,14 +83,14 @@ class EpochReporter(Checkpoint):
         for key in ("hyper_parameters", "datamodule_hyper_parameters"):
             checkpoint.pop(key, None)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report again what was measured before, by whomever, and catch up with it.
 
         Lightning tells schedulers that wait for a plateau of an epoch only after its checkpoint.
         """
         for measurement in self._history:
             self._report(measurement)
-        if not self._history:
+        if not self._history or not pl_module.automatic_optimization:
             return
         last = self._history[-1]
         for config in trainer.lr_scheduler_configs:
@@ -113,12 +116,10 @@ class EpochReporter(Checkpoint):
         batch: Any,  # noqa: ANN401, ARG002
         batch_idx: int,
     ) -> None:
-        """Watch the loss."""
+        """Watch the loss, and look at it before time is spent on validating a broken network."""
         self._guard.keep(outputs, trainer, batch_idx)
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Look at the losses before time is spent on a broken network."""
-        self._guard.look(trainer, trainer.fit_loop.batch_idx)
+        if trainer.is_last_batch:
+            self._guard.look(trainer, batch_idx)
 
     def on_validation_batch_start(self, *_: Any) -> None:  # noqa: ANN401
         """Count the arithmetic of the first batch."""
@@ -140,7 +141,7 @@ class EpochReporter(Checkpoint):
         """Leave no count running."""
         self._counter.abandon()
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write a checkpoint if it is due, or the weights after the last epoch, and report.
 
         Raises:
@@ -150,18 +151,18 @@ class EpochReporter(Checkpoint):
         step = trainer.current_epoch + 1
         over = trainer.should_stop or step == trainer.max_epochs
         last = over or step == self._folder.until
-        leaves = not last and self._leaving()
+        leaves = not last and self._team.size == 1 and self._leaving()
         kept = WEIGHTS if last else CHECKPOINT if leaves or self._due(step, now) else None
         measurement = Measurement(step, self._metrics(trainer), now - self._since, kept)
         self._since = now
         self._history.append(measurement)
-        if last:
-            self._folder.save_weights(pl_module, self._history)
-        if over:
-            self._folder.drop_checkpoint()
-        elif kept:
+        if last and self._team.rank == 0:
+            self._folder.save_weights(self._published, self._history)
+        if kept and not over:
             self._folder.save_checkpoint(trainer)
             self._kept_at = now
+        elif over and self._team.rank == 0:
+            self._folder.drop_checkpoint()
         trainer.should_stop = trainer.should_stop or last
         self._report(measurement)
         if leaves:
@@ -174,7 +175,10 @@ class EpochReporter(Checkpoint):
         return step % self._every == 0
 
     def _metrics(self, trainer: Trainer) -> dict[str, float]:
-        """Return every finite metric that was logged, parameters and multiply-accumulates."""
+        """Return every finite metric that was logged, parameters and multiply-accumulates.
+
+        The latter only if there is validation, in which they are counted.
+        """
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
         for name in self._promised:
             if name not in logged:
@@ -187,11 +191,14 @@ class EpochReporter(Checkpoint):
                 raise EvaluationError(
                     f"`{name}` is {logged[name]} after epoch {trainer.current_epoch + 1}"
                 )
-        if self._counter.macs is None:
+        parameters = sum(parameter.numel() for parameter in self._network.parameters())
+        counts = {"params": float(parameters)}
+        if self._counter.macs is not None:
+            counts["macs"] = float(self._counter.macs)
+        elif trainer.limit_val_batches:
             raise EvaluationError(
                 "no batch was validated, so there is nothing to choose by: give the data module a "
                 "val_dataloader that is not empty, and the module a validation_step"
             )
-        parameters = sum(parameter.numel() for parameter in self._network.parameters())
         finite = {name: value for name, value in logged.items() if math.isfinite(value)}
-        return {**finite, "params": float(parameters), "macs": float(self._counter.macs)}
+        return {**finite, **counts}

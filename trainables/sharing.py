@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
+ADVICE = "advice.json"
+"""What a controller would try, in the folder of a trained supernet."""
+
 
 @final
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from operator import gt
+from typing import Any, ClassVar, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -77,11 +78,23 @@ class Supernet(nn.Module, ABC):
         network.load_state_dict({name: self._cut(name, own[name].shape) for name in own})
         return network
 
-    def _cut(self, name: str, shape: Iterable[int]) -> Tensor:
+    def _cut(self, name: str, shape: Sequence[int]) -> Tensor:
         """Return a view of shared weights: leading channels, and the centre of a kernel."""
-        tensor = self._find(name)
+        try:
+            tensor = self._find(name)
+        except AttributeError as error:
+            raise ConfigurationError(
+                f"{type(self).__name__} has no `{name}`, but the stand-alone network has: its "
+                "layers need the same names in both, but for those of a OneOf"
+            ) from error
+        full = tuple(tensor.shape)
+        if len(full) != len(shape) or any(map(gt, shape, full)):
+            raise ConfigurationError(
+                f"`{name}` has shape {tuple(shape)} in the stand-alone network, but {full} in "
+                f"{type(self).__name__}, which needs the largest of each size"
+            )
         for axis, size in enumerate(shape):
-            start = (tensor.shape[axis] - size) // 2 if axis > 1 else 0
+            start = (full[axis] - size) // 2 if axis > 1 else 0
             tensor = tensor.narrow(axis, start, size)
         return tensor
 
@@ -92,7 +105,7 @@ class Supernet(nn.Module, ABC):
             while isinstance(found, OneOf):
                 found = found.active
             found = getattr(found, part)
-        return found
+        return cast("Tensor", found)
 
 
 def check_shareable(space: SearchSpace, shares: Iterable[str]) -> None:
@@ -109,11 +122,10 @@ def check_shareable(space: SearchSpace, shares: Iterable[str]) -> None:
     open_ = [name for name, node in space.root.nodes if node.size > 1]
     if others := [name for name in open_ if name not in shares]:
         raise ConfigurationError(
-            f"space: {', '.join(others)} cannot be shared: they decide how weights are trained, "
-            f"not which of them are used, and all networks of a supernet train the same ones. "
-            f"Shared are {', '.join(shares)}. Give each of the others one value, as in "
-            f"{others[0]}=Choice(...), or leave them out of the space; of the macro space with "
-            "`hyperparameters: false`"
+            f"space: {', '.join(others)} cannot be shared: a supernet chooses among its weights "
+            f"by {', '.join(shares)} alone, and how all of them are trained cannot differ between "
+            f"its networks. Give each one value, as in {others[0]}=Choice(value), or leave it out "
+            "(of the macro space by `space: {name: macro, ..., hyperparameters: false}`)"
         )
     if not open_:
         raise ConfigurationError(
@@ -128,13 +140,16 @@ def largest(name: str, node: Node[Any]) -> int:
     Raises:
         ConfigurationError: The decision is not among whole numbers.
     """
-    numbers = node.options if isinstance(node, Choice) else [getattr(node, "high", None)]
-    if not isinstance(node, Choice | Integer) or not all(type(each) is int for each in numbers):
+    if isinstance(node, Integer):
+        return node.high
+    numbers = node.options if isinstance(node, Choice) else ()
+    whole = [each for each in numbers if type(each) is int]
+    if not whole or len(whole) < len(numbers):
         raise ConfigurationError(
             f"space: {name} is {node!r}; allowed in a supernet: Integer(low, high), or a Choice of "
             "integers"
         )
-    return max(numbers)
+    return max(whole)
 
 
 def parts(module: nn.Module, kind: type[Part]) -> list[Part]:

@@ -20,6 +20,19 @@ _SAMPLE_STREAM = 0x5A3D1E  # keeps draws of samples and probes apart from those 
 _TRIES = 50
 
 
+def early_end(config: StudyConfig, state: StudyState) -> str:
+    """Return why a study must end before its phases do; nothing if it need not."""
+    supernet, ranked = state.supernet, state.ranked
+    if supernet and supernet.state == "failed":
+        return f"the shared weights could not be trained: {supernet.reason}"
+    if ranked and ranked.verdict == "stopped":
+        return (
+            f"scores with shared weights rank networks with a correlation of {ranked.kendall_tau}, "
+            f"below the rank_floor of {config.supernet.rank_floor}"
+        )
+    return ""
+
+
 class Agenda:
     """Says what comes when, from a study's configuration and state alone.
 
@@ -38,20 +51,6 @@ class Agenda:
         self._sharing = config.supernet if config.evaluator == "supernet" else None
         self._chosen: list[Record] | None = None
 
-    def ending(self, state: StudyState) -> str:
-        """Return why the study must end early; nothing if it need not."""
-        if self._sharing is None:
-            return ""
-        supernet = state.supernet
-        if supernet and supernet.state == "failed":
-            return f"the shared weights could not be trained: {supernet.reason}"
-        if state.ranked and state.ranked.verdict == "stopped":
-            return (
-                f"shared weights rank networks with tau {state.ranked.kendall_tau}, below the "
-                f"rank_floor of {self._sharing.rank_floor}"
-            )
-        return ""
-
     def may_search(self, state: StudyState) -> bool:
         """Return whether the strategy's turn has come, and is not over."""
         if state.proposed["final"]:
@@ -60,7 +59,7 @@ class Agenda:
             return True
         supernet = state.supernet
         is_ready = supernet is not None and supernet.state == "completed"
-        return is_ready and self._is_sampled(state) and not self.ending(state)
+        return is_ready and self._is_sampled(state) and not early_end(self._config, state)
 
     def due(self, state: StudyState, *, searching: bool) -> list[Candidate]:
         """Return the candidates that are due now and were not proposed yet.
@@ -70,7 +69,7 @@ class Agenda:
             searching: Whether the strategy has its turn, now or after another result.
         """
         if self._sharing is not None:
-            if self.ending(state):
+            if early_end(self._config, state):
                 return []
             if early := self._before_search(state) or self._next_probes(state, searching):
                 return early

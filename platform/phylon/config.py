@@ -202,8 +202,8 @@ class StudyConfig(Section):
     def _scores_for_enas(cls, value: str, info: ValidationInfo) -> str:
         if value != "supernet" and _strategy(info) == ENAS:
             raise ValueError(
-                f"is {value}, but strategy `{ENAS}` scores candidates with shared weights; drop "
-                f"`evaluator`, or choose another strategy"
+                f"is {value}, but strategy `{ENAS}` scores candidates with shared weights; say "
+                f"`evaluator: supernet`, or choose another strategy"
             )
         return value
 
@@ -218,7 +218,7 @@ class StudyConfig(Section):
         if value.training != "enas" and _strategy(info) == ENAS:
             raise ValueError(
                 f"has training: {value.training}, but strategy `{ENAS}` learns what to try while "
-                f"it trains the weights; drop `training`, or choose another strategy"
+                f"it trains the weights; say `training: {ENAS}`, or choose another strategy"
             )
         return value
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from phylon import events
-from phylon.agenda import Agenda
+from phylon.agenda import Agenda, early_end
 from phylon.cluster.executor import Share, Usage
 from phylon.config import StudyConfig
 from phylon.errors import EvaluationError, SpaceExhausted
@@ -92,7 +92,7 @@ class Driver:
     @property
     def end_reason(self) -> str:
         """Why a finished study is at its end."""
-        if early := self._agenda.ending(self.state):
+        if early := early_end(self._config, self.state):
             return early
         if self._searched >= self._config.budget.candidates:
             return SPENT

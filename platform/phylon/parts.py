@@ -99,7 +99,7 @@ def _sharing(trained: LightningEvaluator, config: StudyConfig, space: SearchSpac
         calibration=config.supernet.calibration,
         samples=config.budget.candidates,
     )
-    return SupernetEvaluator(trained, space, sharing)
+    return SupernetEvaluator(trained, space, sharing, config.objectives[0])
 
 
 def _space(config: StudyConfig, task: Task | Evaluator) -> SearchSpace:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from phylon.cluster.census import Node
 from phylon.cluster.executor import Share, Shares, Usage
 from phylon.cluster.peaks import REMEMBERED, PeakModel
-from phylon.cluster.shares import FixedShares, PlannedShares
+from phylon.cluster.shares import FixedShares, PhasedShares, PlannedShares
+from phylon.config import StudyConfig
 from phylon.config_resources import Resources
 from phylon.errors import ConfigurationError
 from phylon.search.evaluation import Evaluator, MemoryForeseer
@@ -20,7 +21,7 @@ MOST_PARTS = 512
 
 
 def new_shares(
-    resources: Resources,
+    config: StudyConfig,
     nodes: Sequence[Node],
     evaluator: Evaluator,
     records: Iterable[Record] = (),
@@ -28,7 +29,7 @@ def new_shares(
     """Return what decides how much each candidate holds.
 
     Args:
-        resources: What the study file says.
+        config: What the study file says.
         nodes: The living nodes of the cluster.
         evaluator: Foresees the memory of candidates, if it is a `MemoryForeseer`.
         records: The candidates so far: their peaks teach.
@@ -36,6 +37,27 @@ def new_shares(
     Raises:
         ConfigurationError: ``gpus: auto`` where no node tells the memory of its GPUs.
     """
+    trained = [record for record in records if _is_trained_alone(record)]
+    training = _training(config.resources, nodes, evaluator, trained)
+    if config.evaluator == "training":
+        return training
+    supernet = config.supernet
+    each, scoring = supernet.resources, supernet.scoring
+    return PhasedShares(
+        FixedShares(Share(each.cpus, each.gpus, workers=supernet.workers), largest=0),
+        FixedShares(Share(scoring.cpus, scoring.gpus), largest=0),
+        training,
+    )
+
+
+def _is_trained_alone(record: Record) -> bool:
+    return record.candidate.phase != "supernet" and not record.candidate.is_scored
+
+
+def _training(
+    resources: Resources, nodes: Sequence[Node], evaluator: Evaluator, records: Iterable[Record]
+) -> Shares:
+    """Return what decides for candidates that are trained on their own."""
     shares = _shares(resources, nodes, evaluator)
     for record in _instructive(records, resources):
         if record.outgrew and record.state == "pending":

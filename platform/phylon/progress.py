@@ -115,8 +115,8 @@ class Progress:
         """Return where the study is, for a terminal."""
         top = Table.grid(padding=(0, 2))
         bar = ProgressBar(total=max(self._total, 1), completed=self._done, width=32)
-        label = Text(f"{self._phase:8}", style="bold")
-        top.add_row(label, bar, self._done_in_words(), self._eta())
+        phase = Text(f"{self._phase:8}", style="bold")
+        top.add_row(phase, bar, self._done_in_words(), self._eta())
         lines: list[RenderableType] = [top]
         for label, text, style in (
             ("best", self._best_in_words(), "green"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from phylon.agenda import early_end
 from phylon.cluster.location import Location
 from phylon.config import StudyConfig
 from phylon.driver import EXHAUSTED
@@ -101,7 +102,8 @@ def has_more_to_do(state: StudyState, config: StudyConfig) -> bool:
         )
     if not isinstance(state.ending, Finished):
         return True
-    if state.proposed["final"] or state.ending.reason == EXHAUSTED:
+    is_over = state.proposed["final"] or state.ending.reason == EXHAUSTED
+    if is_over or early_end(config, state):
         return False
     has_time = hours is None or state.seconds < hours * 3600
     return asked > state.searched and has_time

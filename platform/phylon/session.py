@@ -126,9 +126,9 @@ def _executor(study: Study, state: StudyState, *, in_process: bool) -> Iterator[
         yield SerialExecutor(study.location)
         return
     with ray_cluster():
-        resources, nodes = study.config.resources, take_census(study.location.parent)
-        shares = new_shares(resources, nodes, study.parts.evaluator, state.records.values())
-        yield TuneExecutor(study.location, shares, slots=resources.slots)
+        nodes = take_census(study.location.parent)
+        shares = new_shares(study.config, nodes, study.parts.evaluator, state.records.values())
+        yield TuneExecutor(study.location, shares, slots=study.config.resources.slots)
 
 
 @contextmanager

@@ -155,7 +155,8 @@ class StudyState:
         groups = self.final_groups()
         if not groups:
             return next(iter(self.ranking("search")), None)
-        return min(min(groups, key=self._mean_rank), key=self.rank)
+        winner = min(groups, key=self._mean_rank)
+        return min(winner, key=self.rank)
 
     def final_groups(self) -> list[list[Record]]:
         """Return the completed final trainings, with those of one network together.

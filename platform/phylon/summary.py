@@ -144,7 +144,10 @@ def _cells(location: Location) -> list[str]:
 
 
 def _best_value(state: StudyState) -> str:
-    if state.best is None:
+    best = state.best
+    if best is None:
         return ""
-    values = (f"{o.metric} {state.best.metrics[o.metric]:.4g}" for o in state.objectives)
-    return ", ".join([*values, *(["infeasible"] if state.violation(state.best) else [])])
+    words = [f"{o.metric} {best.metrics[o.metric]:.4g}" for o in state.objectives]
+    words += ["with shared weights"] if best.candidate.is_scored else []
+    words += ["infeasible"] if state.violation(best) else []
+    return ", ".join(words)

@@ -106,7 +106,7 @@ class Tracker:
     def _follow(self) -> None:
         failures = 0
         while True:
-            began = time.monotonic()
+            began = time.thread_time()
             try:
                 is_idle = self._step()
             except RunsLostError:
@@ -128,8 +128,8 @@ class Tracker:
             if is_idle:
                 self._awake.wait(POLL_S)
                 self._awake.clear()
-            else:  # Work half of the time at most: the search needs this process too.
-                self._closing.wait(max(REST_S, time.monotonic() - began))
+            else:  # Compute half of the time at most: the search needs this process too.
+                self._closing.wait(max(REST_S, time.thread_time() - began))
 
     def _step(self) -> bool:
         """Send the next stretch of the journal; return whether there was none."""

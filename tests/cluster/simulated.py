@@ -7,7 +7,7 @@ it, first come, first served, and whoever fits may pass those that do not.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +23,7 @@ from phylon.cluster.executor import Share, Usage
 from phylon.cluster.shares import FixedShares
 from phylon.cluster.trainable import SHARE
 from phylon.search import Architecture, Candidate, Measurement
+from phylon.search.candidate import Phase
 
 TICK_S = 0.1
 START_S = 3.0
@@ -34,16 +35,24 @@ class Study:
     Args:
         shares: What each candidate holds; there are as many as it has items.
         seconds: How long each takes.
+        probes: Which of them are probes.
     """
 
     stopping = False
 
-    def __init__(self, shares: list[Share], seconds: float) -> None:
+    def __init__(
+        self, shares: list[Share], seconds: float, probes: Container[int] = frozenset()
+    ) -> None:
         self.seconds = seconds
+        self._probes = probes
         self.shares = shares
         self.completed: list[int] = []
         self.lost: list[tuple[int, bool]] = []
-        self._ready = deque(Candidate(i, Architecture({"i": i})) for i in range(len(shares)))
+        self._ready = deque(map(self._new, range(len(shares))))
+
+    def _new(self, number: int) -> Candidate:
+        phase: Phase = "probe" if number in self._probes else "search"
+        return Candidate(number, Architecture({"i": number}), phase=phase)
 
     @property
     def finished(self) -> bool:
@@ -79,9 +88,7 @@ class Study:
 
     def lose(self, running: int, waiting: Any, _reason: str, *, innocent: bool = False) -> None:
         self.lost.append((running, innocent))
-        self._ready.extendleft(
-            Candidate(i, Architecture({"i": i})) for i in reversed([running, *waiting])
-        )
+        self._ready.extendleft(map(self._new, reversed([running, *waiting])))
 
     def flush(self) -> None:
         """Nothing: nothing is written."""
@@ -201,10 +208,10 @@ class Simulation:
             for each in worker.running:
                 news += [(each.id, Measurement(1, {"y": 1.0}, 1.0)), (each.id, Ended(1.0))]
             worker.running = []
-            self.bridge.take_news(name, news, worker.node, worker.node, last=False)
+            self.bridge.take_news(name, news, (worker.node,), worker.node, last=False)
         if worker.orders:
             worker.running = worker.orders.popleft()
             worker.until = self.now + self._study.seconds
             if not worker.running:
                 del self.workers[name]
-                self.bridge.take_news(name, [], worker.node, worker.node, last=True)
+                self.bridge.take_news(name, [], (worker.node,), worker.node, last=True)

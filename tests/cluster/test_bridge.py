@@ -78,6 +78,30 @@ def test_a_dead_node_costs_no_candidate_and_blames_none(monkeypatch: pytest.Monk
     assert [innocent for _, innocent in study.lost] == [True] * 4
 
 
+def test_scoring_goes_on_beside_probes_with_the_same_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many probes are proposed in a row, one of their workers takes what room it needs."""
+    shares = [*[SMALL] * 40, *[LARGE] * 6, *[SMALL] * 400]
+    study = Study(shares, seconds=1.0, probes=range(40, 46))
+    simulation = Simulation(monkeypatch, study, ONE_NODE)
+    simulation.run(200)
+    assert study.finished
+    order = study.completed
+    assert 4 * 6 <= order.index(45) - order.index(39) <= 5 * 4 * 6 + 8, "four score meanwhile"
+    assert simulation.started <= 8 + 1 + 4
+
+
+def test_the_worker_of_a_phase_that_is_over_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study([Share(8.0), *[SMALL] * 100], seconds=10.0)
+    simulation = Simulation(monkeypatch, study, ONE_NODE)
+    simulation.run(10 + 3 + 3)
+    assert [worker.share for worker in simulation.workers.values()] == [SMALL] * 8
+    simulation.run(300)
+    assert study.finished
+    assert simulation.started == 1 + 8
+
+
 def end_all(simulation: Simulation, error: Exception) -> None:
     for name in list(simulation.workers):
         simulation.lose(name, error)

@@ -54,14 +54,14 @@ def test_a_large_worker_waits_for_one_node_and_leaves_the_others_alone() -> None
     room.update(TWO_NODES)
     for name in "abcdefgh":
         room.book(name, SMALL)
-        room.locate(name, "a" if name in "abcd" else "b")
+        room.locate(name, ["a" if name in "abcd" else "b"])
     room.release("e")
     room.book("large", LARGE)
     assert [name for name in "abcdfgh" if room.is_overbooked(name)] == ["f", "g", "h"]
     assert not room.fits(SMALL)
     for name in "fgh":
         room.release(name)
-    room.locate("large", "b")
+    room.locate("large", ["b"])
     assert not any(room.is_overbooked(name) for name in ("a", "b", "c", "d", "large"))
 
 
@@ -113,6 +113,45 @@ def test_workers_stay_when_others_of_their_size_were_to_come_to_a_node_that_died
     for name in "abcdefgh":
         room.book(name, SMALL)
         if name in "abcd":
-            room.locate(name, "a")
+            room.locate(name, ["a"])
     room.update({"a": {"CPU": 4.0}})
     assert not [name for name in "abcd" if room.is_overbooked(name)]
+
+
+# --- teams
+
+TEAM = Share(2.0, workers=3)
+
+
+def test_a_team_takes_its_room_wherever_it_is() -> None:
+    assert count_slots({"a": {"CPU": 4.0}, "b": {"CPU": 3.0}}, TEAM) == 1
+    room = Room()
+    room.update({"a": {"CPU": 4.0}, "b": {"CPU": 3.0}})
+    assert room.fits(TEAM)
+    room.book("team", TEAM)
+    assert not room.fits(TEAM)
+    assert fill(room, SMALL) == 1
+    room.locate("team", ["b", "a", "a"])
+    room.release("team")
+    assert fill(room, SMALL) == 6
+
+
+def test_room_for_a_part_of_a_team_is_none_and_stays_for_others() -> None:
+    room = Room()
+    room.update({"a": {"CPU": 5.0}})
+    assert not room.fits(TEAM)
+    assert fill(room, SMALL) == 5
+
+
+def test_more_workers_than_the_cluster_has_room_for_are_refused_with_how_many_fit() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        check_share(TWO_NODES, Share(2.0, workers=5), "supernet.resources")
+    assert str(refused.value) == (
+        "supernet.workers: 5 workers are asked for, each with 2 cpus and 0 gpus, but the cluster "
+        "has room for 4; ask for 4 at most, for less for each, or wait until more nodes have joined"
+    )
+
+
+def test_what_no_node_offers_is_refused_with_the_section_that_asks_for_it() -> None:
+    with pytest.raises(ConfigurationError, match=r"^supernet\.scoring\.gpus: a candidate asks for"):
+        check_share(TWO_NODES, Share(0.5, 0.25), "supernet.scoring")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from phylon.cluster.executor import Share, Shares, Usage
 from phylon.cluster.peaks import WORKER, PeakModel
-from phylon.cluster.shares import FixedShares, PlannedShares, part_of
+from phylon.cluster.shares import FixedShares, PhasedShares, PlannedShares, part_of
 from phylon.search import Architecture, Candidate
 
 GIB = 2**30
@@ -163,3 +163,57 @@ def test_parts_of_a_gpu_are_planned_by_its_memory() -> None:
         )  # fmt: skip
     assert shares.of(candidate(99, 5 * GIB)) == Share(1.0, 1 / 4)
     assert shares.larger(Share(1.0, 1.0)) is None
+
+
+# --- shared weights
+
+
+def kinds_of_candidates() -> dict[str, Candidate]:
+    architecture = Architecture({"foreseen": 0})
+    return {
+        "supernet": Candidate(0, architecture, phase="supernet"),
+        "sampled": Candidate(1, architecture, phase="sample", epochs=0, inherit_from=0),
+        "searched": Candidate(2, architecture, phase="search", epochs=0, inherit_from=0),
+        "probe": Candidate(3, architecture, phase="probe"),
+        "switched": Candidate(4, architecture, phase="search"),
+        "extracted": Candidate(5, architecture, phase="final", epochs=9, inherit_from=0),
+    }
+
+
+def phased() -> PhasedShares:
+    supernet = FixedShares(Share(1.0, 1 / 2, workers=2), largest=0)
+    return PhasedShares(supernet, FixedShares(Share(0.5, 1 / 8), largest=0), planned(parts=8))
+
+
+def test_each_kind_of_candidate_has_a_share_of_its_own() -> None:
+    shares = phased()
+    held = {name: shares.of(candidate) for name, candidate in kinds_of_candidates().items()}
+    scoring, training = Share(0.5, 1 / 8), Share(1.0, 0.0, 8 * GIB)
+    assert held == {
+        "supernet": Share(1.0, 1 / 2, workers=2),
+        "sampled": scoring,
+        "searched": scoring,
+        "probe": training,
+        "switched": training,
+        "extracted": training,
+    }
+    assert shares.least == scoring
+    assert set(shares.kinds.values()) == set(held.values())
+    assert shares.kinds["resources"] == training
+
+
+def test_what_one_kind_needs_is_no_lesson_for_the_others() -> None:
+    shares, candidates = phased(), kinds_of_candidates()
+    for name in ("supernet", "sampled"):
+        held = shares.of(candidates[name])
+        shares.learn(candidates[name], Usage(1.0, held, peak=60 * GIB), sufficed=True)
+    assert shares.of(candidates["probe"]).memory == 8 * GIB
+    shares.learn(candidates["sampled"], Usage(1.0, Share(0.5, 1 / 8)), sufficed=False)
+    assert shares.of(candidates["sampled"]) == Share(0.5, 1 / 4)
+    assert shares.of(candidates["searched"]) == Share(0.5, 1 / 8)
+
+
+def test_a_team_does_not_grow() -> None:
+    shares = phased()
+    assert shares.larger(Share(1.0, 1 / 2, workers=2)) is None
+    assert shares.larger(Share(1.0, 1 / 2)) == Share(1.0, 1.0)

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import ray
@@ -146,6 +147,7 @@ class BySize(Shares):
     """Every fourth candidate needs the whole machine, the others a quarter each."""
 
     least = Share(1.0)
+    kinds: ClassVar = {"resources": least}
 
     def __init__(self) -> None:
         self.learned: list[int] = []

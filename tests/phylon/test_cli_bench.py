@@ -65,7 +65,8 @@ def test_tables_for_people(
     more = ["--strategy=regularized_evolution,population=8,sample=3", "--seeds=3"]
     assert main(arguments(table, *more)) == 0
     out = capsys.readouterr().out
-    assert "624 architectures\nobjective: search; report: search; studies: 3 of each" in out
+    words = "624 architectures objective: search; report: search; studies: 3 of each"
+    assert words in " ".join(out.split())  # where it breaks depends on the length of the path
     assert re.search(r"at +strategy +report ±std +median +quartiles +regret ±std +p", out)
     assert re.search(r"20 +random +[\d.]+±[\d.]+ +[\d.]+ +[\d.]+ to [\d.]+ +[\d.]+±", out)
     assert re.search(r"unique +duplicates +missing", out)

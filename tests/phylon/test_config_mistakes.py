@@ -68,7 +68,11 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refusal:
         ("supernet: {rank_floor: 2}", 8, "supernet.rank_floor is 2"),
         ("supernet: {rank_floor: 0.3, probes: 2}", 8, "takes at least 4 probes to tell"),
         ("supernet: {on_low_rank: stop}", 8, "stop without a floor; add a rank_floor, such as 0.3"),
-        ("final: {epochs: 9, weights: both}", 8, "weights: both, but without `evaluator: supernet`"),
+        (
+            "final: {epochs: 9, weights: both}",
+            8,
+            "weights: both, but without `evaluator: supernet`",
+        ),
         ("strategy: enas\nevaluator: training", 9, "evaluator is training, but strategy `enas`"),
         ("strategy: enas\nsupernet: {training: fair}", 9, "supernet has training: fair, but strat"),
         ("constraints: [{metric: y, at_most: lots}]", 8, "at_most is 'lots'; it must be a number"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from phylon.cluster.census import Node
 from phylon.cluster.executor import Share, Shares
-from phylon.config_resources import Resources
+from phylon.config import StudyConfig
 from phylon.errors import ConfigurationError
 from phylon.planning import new_shares
 from phylon.search import Architecture, Candidate, Context
@@ -38,10 +38,21 @@ class Seer(Blind):
         return int(candidate.architecture["gib"] * GIB)
 
 
+def study(**fields: Any) -> StudyConfig:
+    return StudyConfig.build(
+        name="s",
+        task="t:t",
+        objectives=[{"metric": "y", "direction": "maximize"}],
+        budget={"candidates": 10},
+        **fields,
+    )
+
+
 def shares_for(
     records: list[Record] | None = None, blind: bool = False, **resources: Any
 ) -> Shares:
-    return new_shares(Resources(**resources), NODES, Blind() if blind else Seer(), records or [])
+    evaluator = Blind() if blind else Seer()
+    return new_shares(study(resources=resources), NODES, evaluator, records or [])
 
 
 def candidate(number: int, gib: float) -> Candidate:
@@ -86,16 +97,16 @@ def test_memory_that_is_named_doubles_up_to_the_largest_node() -> None:
 def test_memory_counts_only_where_candidates_can_run(cpus: float) -> None:
     """A head without CPUs for candidates has memory that none of them will ever hold."""
     nodes = [Node("h", "head", cpus=cpus, gpus=0.0, memory=512 * GIB), *NODES]
-    planned = new_shares(Resources(memory="auto", cpus=2.0), nodes, Seer())
+    planned = new_shares(study(resources={"memory": "auto", "cpus": 2.0}), nodes, Seer())
     assert planned.least.memory == 16 * GIB
-    fixed = new_shares(Resources(memory=200, gpus=1), nodes, Seer())
+    fixed = new_shares(study(resources={"memory": 200, "gpus": 1}), nodes, Seer())
     assert fixed.larger(fixed.least) == Share(1.0, 1.0, 256 * GIB)
 
 
 def test_what_no_node_tells_cannot_be_planned() -> None:
     told = r"^resources\.gpus: auto .* no node .* name a part, such as gpus: 0\.25"
     with pytest.raises(ConfigurationError, match=told):
-        new_shares(Resources(gpus="auto"), NODES[:1], Seer())
+        new_shares(study(resources={"gpus": "auto"}), NODES[:1], Seer())
 
 
 def test_a_resumed_study_knows_what_candidates_needed() -> None:
@@ -134,6 +145,24 @@ def test_of_an_evaluator_that_foresees_nothing_peaks_are_learned() -> None:
 
 def test_a_candidate_is_looked_at_once_however_often_it_is_handed_out() -> None:
     seer = Seer()
-    shares = new_shares(Resources(memory="auto"), NODES, seer)
+    shares = new_shares(study(resources={"memory": "auto"}), NODES, seer)
     assert len({shares.of(candidate(0, 3.0)) for _ in range(5)}) == 1
     assert seer.asked == 1
+
+
+def test_a_study_with_shared_weights_has_a_share_for_each_kind() -> None:
+    supernet = {
+        "workers": 2,
+        "resources": {"cpus": 2, "gpus": 0.5},
+        "scoring": {"cpus": 0.25, "gpus": 0.125},
+    }
+    config = study(evaluator="supernet", supernet=supernet, resources={"memory": "auto"})
+    scored = Record(replace(candidate(7, 1.0), epochs=0), "completed", peak=60 * GIB)
+    shares = new_shares(config, NODES, Seer(), [scored])
+    assert shares.kinds == {
+        "supernet.resources": Share(2.0, 0.5, workers=2),
+        "supernet.scoring": Share(0.25, 0.125),
+        "resources": Share(1.0, 0.0, 8 * GIB),
+    }
+    assert shares.least == Share(0.25, 0.125)
+    assert shares.of(candidate(8, 1.0)).memory == 8 * GIB  # what scoring took teaches nothing

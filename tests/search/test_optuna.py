@@ -21,6 +21,7 @@ from phylon.search import (
     Outcome,
     SearchSpace,
     Strategy,
+    WiredCell,
     make_strategy,
 )
 from phylon.search.errors import ConfigurationError
@@ -46,6 +47,7 @@ ODD = SearchSpace(
     kind=Choice(1, None, "1"),
     constant=Choice(5),
     cell=Cell(3, ("none", "skip_connect", "conv")),
+    wired=WiredCell(2, ("skip_connect", "conv")),
 )
 
 

@@ -19,7 +19,7 @@ from phylon.trainables import (
     digits,
     nasbench201_space,
 )
-from phylon.trainables.cellnet import OPERATIONS
+from phylon.trainables.cellnet import OPERATIONS, GraphCell, Reduction
 from phylon.trainables.nasbench201 import CELL, from_string
 from phylon.trainables.proxies import PROXIES
 
@@ -66,20 +66,24 @@ def test_counts_are_those_of_the_benchmark(cell: str, params: int, mflops: float
     assert (macs + 10) / 1e6 == pytest.approx(mflops, abs=1e-5)
 
 
+def blocks(network: torch.nn.Module) -> list[torch.nn.Module]:
+    """Return cells and reductions in order."""
+    return [each for each in network.modules() if isinstance(each, GraphCell | Reduction)]
+
+
 def test_widths_and_sizes_of_the_stages() -> None:
     network = build_cellnet(from_string(GOOD, cells=2, channels=8), 1, 3)
     shapes: list[torch.Size] = []
-    for layer in network:
+    for layer in blocks(network):
         layer.register_forward_hook(lambda _, __, output: shapes.append(output.shape[1:]))
     network(torch.randn(2, 1, 8, 8))
     cells = [*[(8, 8, 8)] * 2, *[(16, 4, 4)] * 3, *[(32, 2, 2)] * 3]
-    assert shapes[2 : 2 + len(cells)] == cells
+    assert shapes == cells
 
 
 def cell_of_network(*operations: str) -> Callable[[torch.Tensor], torch.Tensor]:
     network = build_cellnet(from_string(edges(*operations), cells=1, channels=4), 1, 2)
-    cell: torch.nn.Module = network.eval()[2]
-    return cell
+    return blocks(network.eval())[0]
 
 
 def test_edges_do_what_they_are_called() -> None:
@@ -99,7 +103,7 @@ def test_edges_do_what_they_are_called() -> None:
 def test_what_leads_nowhere_is_not_computed() -> None:
     computed = []
     network = build_cellnet(from_string(edges("none", *["nor_conv_3x3"] * 5), 1, 4), 1, 2)
-    for name, module in network[2].named_modules():
+    for name, module in blocks(network)[0].named_modules():
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(lambda *_, name=name: computed.append(name))
     network(torch.randn(2, 1, 8, 8))

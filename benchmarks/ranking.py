@@ -1,0 +1,183 @@
+"""How well shared weights rank networks that are also trained on their own.
+
+    python benchmarks/ranking.py PICTURES.npz FOLDER [TRAINING ...]
+
+On the NAS-Bench-201 space, 8 channels wide and with two cells in a stage. 30 random networks, all
+different, are trained on their own for 8 epochs. Then supernets of three seeds are trained by each
+of ``uniform``, ``fair`` and ``enas`` (or those named), ``fair`` for a fifth of the epochs, since
+each of its steps takes five paths. Each scores all networks, with batch-norm statistics calibrated
+and without. Told is Kendall's tau between both validation accuracies, over all networks and within
+the half that is better when trained. One CPU thread; the test split is not touched. FOLDER keeps
+what was measured, so an interrupted run goes on, and gets the plot, ``ranking.svg``.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phylon.search.architecture import Architecture
+from phylon.search.candidate import Candidate, Measurement, candidate_seed
+from phylon.search.evaluation import Context
+from phylon.search.rank_correlation import rank_correlation
+from phylon.search.space import SearchSpace
+from phylon.trainables import ImageTask, LightningEvaluator, Training, nasbench201_space
+from phylon.trainables.pictures import read_pictures
+from phylon.trainables.sharing import Sharing
+from phylon.trainables.supernet_evaluator import SupernetEvaluator
+
+NETWORKS = 30
+SEEDS = (0, 1, 2)
+EPOCHS = {"uniform": 40, "fair": 8, "enas": 40}
+SCORES = {"calibrated": 10, "not calibrated": 0}
+METRIC = "val_accuracy"
+
+
+def main() -> None:
+    pictures, folder, *trainings = sys.argv[1:]
+    store = Path(folder)
+    store.mkdir(parents=True, exist_ok=True)
+    space = nasbench201_space(cells=2, channels=8)
+    trained = LightningEvaluator(
+        ImageTask(read_pictures(pictures), space), Training(epochs=8, batch_size=64)
+    )
+    networks = draw(space, NETWORKS)
+    alone = [
+        once(store / f"alone-{i}.json", lambda i=i: train(trained, i, networks[i]))
+        for i in range(NETWORKS)
+    ]
+    cost = statistics.median(each["seconds"] for each in alone)
+    print(f"a network trained on its own: {cost:.1f} s (median of {NETWORKS})")
+    truth = [each[METRIC] for each in alone]
+    found: dict[str, list[list[float]]] = {}
+    for training in trainings or EPOCHS:
+        for seed in SEEDS:
+            result = once(
+                store / f"{training}-{seed}.json",
+                lambda t=training, s=seed: share(trained, space, t, s, networks),
+            )
+            for kind in SCORES:
+                found.setdefault(f"{training}, {kind}", []).append(result[kind])
+            print(f"{training}, seed {seed}: trained in {result['seconds'] / cost:.1f} trainings, "
+                  f"scored {cost / result['per score']:.0f} times cheaper")  # fmt: skip
+    for name, scores in found.items():
+        print(describe(name, scores, truth))
+    plot(store / "ranking.svg", found, truth)
+
+
+def describe(name: str, scores: list[list[float]], truth: list[float]) -> str:
+    """Return a row: tau of each seed and the mean, over all networks and in the better half."""
+    alone = [-value for value in truth]
+    found = [rank_correlation([-value for value in row], alone) for row in scores]
+    cells = [name]
+    for values in ([each.kendall_tau for each in found], [each.top_half for each in found]):
+        known = [value if value is not None else 0.0 for value in values]
+        words = ", ".join(f"{value:.2f}" for value in known)
+        cells.append(f"{statistics.fmean(known):.2f} ({words})")
+    return f"| {' | '.join(cells)} |"
+
+
+def draw(space: SearchSpace, count: int) -> list[Architecture]:
+    """Return the first random networks that are all different."""
+    rng = np.random.default_rng(0)
+    found: dict[str, Architecture] = {}
+    while len(found) < count:
+        architecture = space.sample(rng)
+        found.setdefault(space.key(architecture), architecture)
+    return list(found.values())
+
+
+def train(evaluator: LightningEvaluator, index: int, architecture: Architecture) -> dict[str, Any]:
+    candidate = Candidate(index, architecture, seed=candidate_seed(0, index))
+    with tempfile.TemporaryDirectory() as folder:
+        return timed(lambda context: evaluator.evaluate(candidate, context), Path(folder))
+
+
+def share(
+    trained: LightningEvaluator,
+    space: SearchSpace,
+    training: Any,  # noqa: ANN401 - a name of Sharing's
+    seed: int,
+    networks: list[Architecture],
+) -> dict[str, Any]:
+    """Train a supernet, and score all networks by it."""
+    from safetensors.numpy import load_file
+
+    epochs = EPOCHS[training]
+    supernet = Candidate(0, Architecture({}), phase="supernet", seed=candidate_seed(seed, 0))
+    with tempfile.TemporaryDirectory() as folder:
+        evaluator = SupernetEvaluator(trained, space, Sharing(training, epochs))
+        result = timed(lambda context: evaluator.evaluate(supernet, context), Path(folder, "0"))
+        weights = load_file(Path(folder, "0", "weights.safetensors"))
+        for name, calibration in SCORES.items():
+            scorer = SupernetEvaluator(trained, space, Sharing(training, epochs, calibration))
+            begin = time.process_time()
+            result[name] = [
+                score(scorer, Path(folder), number, architecture, weights)
+                for number, architecture in enumerate(networks, start=1)
+            ]
+            if calibration:
+                result["per score"] = (time.process_time() - begin) / len(networks)
+    return result
+
+
+def score(
+    evaluator: SupernetEvaluator,
+    folder: Path,
+    number: int,
+    architecture: Architecture,
+    weights: dict[str, Any],
+) -> float:
+    candidate = Candidate(number, architecture, epochs=0, inherit_from=0)
+    measured: list[Measurement] = []
+    evaluator.evaluate(
+        candidate, Context(folder / str(number), measured.append, weights=lambda _: weights)
+    )
+    return measured[-1].metrics[METRIC]
+
+
+def timed(evaluate: Callable[[Context], None], folder: Path) -> dict[str, Any]:
+    """Return the last metrics, and the seconds of processor time."""
+    begin = time.process_time()
+    measured: list[Measurement] = []
+    evaluate(Context(folder, measured.append))
+    return {**measured[-1].metrics, "seconds": time.process_time() - begin}
+
+
+def once(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what the file holds, or else measure it and keep it there."""
+    if not file.exists():
+        result = measure()
+        file.write_text(json.dumps(result))
+    kept: dict[str, Any] = json.loads(file.read_text())
+    return kept
+
+
+def plot(file: Path, found: dict[str, list[list[float]]], truth: list[float]) -> None:
+    """Draw the mean score of each network over its accuracy when trained, for each training."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
+    names = [name for name in found if not name.endswith("not calibrated")]
+    figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3.6), squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.scatter(truth, np.mean(found[name], axis=0), s=18)
+        axis.set(title=name.split(",")[0], xlabel="trained on its own")
+    axes[0][0].set_ylabel("with shared weights")
+    figure.suptitle("validation accuracy of 30 networks, mean of three supernets")
+    figure.tight_layout()
+    figure.savefig(file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Several workers that evaluate a candidate together: in step, as one, and gone at the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from phylon.cluster import TuneExecutor
+from phylon.cluster.executor import Share
+from phylon.cluster.location import Location
+from phylon.cluster.shares import FixedShares
+from phylon.driver import Driver
+from phylon.search import Evaluator
+from phylon.state import StudyState
+from tests.cluster.studies import new_driver
+from tests.cluster.team_evaluators import Breaking, Together
+
+pytestmark = pytest.mark.usefixtures("ray_with_gpus")
+
+
+def run_team(folder: Path, evaluator: Evaluator, driver: Driver, share: Share) -> StudyState:
+    TuneExecutor(Location(folder), FixedShares(share, largest=0)).run(driver, evaluator)
+    return driver.state
+
+
+def test_a_team_trains_in_step_and_is_used_again(tmp_path: Path) -> None:
+    together = Together(tmp_path / "lines")
+    state = run_team(tmp_path, together, new_driver(tmp_path, 2), Share(2.0, workers=2))
+    assert state.completed == 2
+    assert [record.step for record in state.records.values()] == [5, 5]
+    lines = together.lines()
+    for number in ("0", "1"):
+        mine = sorted(line for line in lines if line[0] == number)
+        assert [line[1:3] for line in mine] == [["0", "2"], ["1", "2"]]
+        assert len({line[4] for line in mine}) == 1, "parameters differ between ranks"
+    assert len({line[3] for line in lines}) == 2
+    gone([int(line[3]) for line in lines])
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_any_worker_raises_fails_the_candidate_once(tmp_path: Path, rank: int) -> None:
+    breaking = Breaking(tmp_path / "pids", "raises", rank)
+    state = run_team(tmp_path, breaking, new_driver(tmp_path, 1), Share(1.0, workers=2))
+    assert state.records[0].reason == "ZeroDivisionError: divided by nothing"
+    assert state.records[0].lost == 0
+    gone(breaking.processes())
+
+
+def test_a_candidate_whose_team_lost_a_worker_runs_again(tmp_path: Path) -> None:
+    breaking = Breaking(tmp_path / "pids", "dies", 1)
+    state = run_team(tmp_path, breaking, new_driver(tmp_path, 1), Share(1.0, workers=2))
+    assert state.completed == 1
+    assert state.records[0].lost == 1
+    gone(breaking.processes())
+
+
+def test_a_stop_ends_the_team(tmp_path: Path) -> None:
+    breaking, driver = Breaking(tmp_path / "pids", "hangs", 1), new_driver(tmp_path, 1)
+
+    def stop() -> None:
+        while not breaking.path.exists() or len(breaking.processes()) < 2:
+            time.sleep(0.1)
+        driver.stop("enough")
+
+    threading.Thread(target=stop, daemon=True).start()
+    state = run_team(tmp_path, breaking, driver, Share(1.0, workers=2))
+    assert state.completed == 0
+    assert state.pending
+    gone(breaking.processes())
+
+
+def gone(pids: list[int]) -> None:
+    """Wait until no such process is left; pytest's own timeout is the limit."""
+    while any(psutil.pid_exists(pid) for pid in pids):
+        time.sleep(0.1)

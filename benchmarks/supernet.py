@@ -3,9 +3,9 @@
     python benchmarks/supernet.py step
     python benchmarks/supernet.py score PICTURES.npz
 
-`step`: processor seconds of a training step (select, forward, backward, AdamW) on a path drawn at random,
-against the same step of the stand-alone network, on pictures of the size of MNIST's and of those of
-digits, and one thread. Prints the median ratio of interleaved pairs.
+`step`: processor seconds of a training step (select, forward, backward, AdamW) on a path drawn at
+random, against the same step of the stand-alone network, on pictures of the size of MNIST's and of
+those of digits, and one thread. Prints the median ratio of interleaved pairs.
 
 `score`: processor seconds of scoring a random cell of the nasbench201 space on shared weights, with
 calibrated batch norms, against training it on its own for 8 epochs, through the evaluators. Prints
@@ -84,8 +84,8 @@ def step(name: str, side: int, space: SearchSpace) -> None:
         pairs.append((shared / alone, shared, alone))
     ratio, shared, alone = (statistics.median(each) for each in zip(*pairs, strict=True))
     print(
-        f"{name}, {side}x{side}: a step on shared weights takes {ratio:.3f} times one alone (target "
-        f"1.15); medians {1000 * shared:.1f} and {1000 * alone:.1f} ms",
+        f"{name}, {side}x{side}: a step on shared weights takes {ratio:.3f} times one alone "
+        f"(target 1.15); medians {1000 * shared:.1f} and {1000 * alone:.1f} ms",
         flush=True,
     )
 

@@ -46,6 +46,7 @@ TENSORS, TENSOR = 20, (512, 512)
 WEIGHTS_BYTES = TENSORS * 4 * 512 * 512
 STORE_BYTES = 80_000_000
 SAMPLE_S = 0.25
+EACH_S = 0.17  # as to score a network on 5,000 small pictures
 _SENT = re.compile(r"bytes_sent:(\d+)")
 
 
@@ -53,16 +54,18 @@ _SENT = re.compile(r"bytes_sent:(\d+)")
 class Scorer:
     """Looks into the weights, and reports one of them.
 
-    It takes 0.17 s, as to score a network on 5,000 pictures.
+    Args:
+        seconds: How long it takes to score a candidate.
     """
 
+    seconds: float = 0.0
     metrics: tuple[str, ...] = ("y",)
 
     def evaluate(self, candidate: Candidate, context: Context) -> None:
         """Report a number that depends on candidate and weights."""
         assert candidate.inherit_from is not None
         weights = context.weights(candidate.inherit_from)
-        time.sleep(0.17)
+        time.sleep(self.seconds)
         value = weights[f"layer{candidate.id % TENSORS}.weight"].flat[candidate.id]
         context.report(Measurement(1, {"y": float(value)}, 0.0))
 
@@ -197,8 +200,8 @@ def candidates(number: int) -> list[Candidate]:
     ]
 
 
-def measure(number: int) -> tuple[int, list[float], float]:
-    """Score so many candidates on two nodes.
+def measure(number: int, each: float) -> tuple[int, list[float], float]:
+    """Score so many candidates on two nodes, each for so many seconds.
 
     Returns:
         Bytes that the driver sent, copies of the weights made on each node, and seconds.
@@ -210,7 +213,7 @@ def measure(number: int) -> tuple[int, list[float], float]:
         before, meter = created_bytes(), SentMeter()
         meter.start()
         begin = time.perf_counter()
-        TuneExecutor(Location(scratch), shares).run(study, Scorer())
+        TuneExecutor(Location(scratch), shares).run(study, Scorer(each))
         seconds = time.perf_counter() - begin
         sent, after = meter.end(), created_bytes()
     assert len(study.values) == number
@@ -221,7 +224,7 @@ def measure(number: int) -> tuple[int, list[float], float]:
 def main() -> None:
     """Measure and print."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    sent, copies, seconds = measure(number)
+    sent, copies, seconds = measure(number, EACH_S)
     print(
         f"{number:,} candidates scored on 2 nodes in {seconds:.0f} s, weights of "
         f"{WEIGHTS_BYTES / 1e6:.0f} MB\n"

@@ -13,8 +13,8 @@ SCORING_SECONDS = 1.0
 MAX_BATCH = 8
 """Evaluations of milliseconds go to a worker a few at a time: a result costs Tune about 5 ms.
 
-Scorings do so, too, up to a second's worth: they come by the thousand, and a call by way of Ray takes
-more bytes than a candidate.
+Scorings do so, too, up to a second's worth: they come by the thousand, and a call by way of Ray
+takes more bytes than a candidate.
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,7 @@ class Teammate:
             if self._rank == 0:
                 self._say((candidate.id, measurement))
 
-        team = Team(self._rank, self._size, _trainer(self._share))
+        team = Team(self._rank, self._size, _TrainerArguments(self._share))
         study = attempts.lent(self._mirror.folder, self._share, self._weights, never, team)
         return attempts.own(study, candidate, report)
 
@@ -99,15 +100,30 @@ class Teammate:
         ray.get(self._mailbox.put.remote(desk(self._team), [(self._rank, what)]))
 
 
-def _trainer(share: Share) -> dict[str, Any]:
-    """Return what makes a Lightning trainer work with the others; for one trainer at a time."""
-    from ray.train import lightning
+class _TrainerArguments(Mapping[str, Any]):
+    """What makes a Lightning trainer work with the others: made anew for each trainer.
 
-    strategy: Any = lightning.RayDDPStrategy
-    environment: Any = lightning.RayLightningEnvironment
-    return {
-        "accelerator": "gpu" if share.gpus else "cpu",
-        "devices": "auto",
-        "strategy": strategy(find_unused_parameters=True),  # a path uses a few of them
-        "plugins": [environment()],
-    }
+    Args:
+        share: What each worker holds.
+    """
+
+    def __init__(self, share: Share) -> None:
+        from ray.train import lightning
+
+        strategy: Any = lightning.RayDDPStrategy
+        environment: Any = lightning.RayLightningEnvironment
+        self._makers: dict[str, Callable[[], Any]] = {
+            "accelerator": lambda: "gpu" if share.gpus else "cpu",
+            "devices": lambda: "auto",
+            "strategy": lambda: strategy(find_unused_parameters=True),  # a path uses a few of them
+            "plugins": lambda: [environment()],
+        }
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
+        return self._makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)

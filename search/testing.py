@@ -86,7 +86,7 @@ def digest(make: MakeStrategy, objectives: int = 1) -> str:
     history = asynchronous(make(EVERY_NODE, objectives=objectives, seed=1), 30)
     told = [{**c.to_json(), "architecture": _rounded(c)} for c, result in history if result is None]
     for fields in told:
-        fields.pop("continues")
+        del fields["continues"], fields["inherit_from"]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 

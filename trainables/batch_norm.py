@@ -40,9 +40,12 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
 def calibrate(module: LightningModule, batches: Iterable[Any]) -> None:
     """Make running statistics the mean of those of some training batches, and of nothing else.
 
-    Only batch norms are in training mode meanwhile. They are left in evaluation mode.
+    Only batch norms are in training mode meanwhile. They are left in evaluation mode. The module's
+    `training_step` is called, without an optimizer, unless there is no batch norm.
     """
     layers = _norms(module)
+    if not layers:
+        return
     momenta = [layer.momentum for layer in layers]
     module.eval()
     for layer in layers:

@@ -152,7 +152,7 @@ class ElasticConv2d(nn.Conv2d):
             ConfigurationError: A number is larger, or the kernel cannot be centred in the largest.
         """
         asked = width, kernel, stride
-        if asked == self._asked:  # as at most steps, and in most of many layers
+        if asked == self._asked:  # as at most steps of most layers
             return
         largest, padding = self.kernel_size[0], int(self.padding[0])
         width = _within("width", width, self.out_channels)

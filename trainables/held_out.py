@@ -8,12 +8,11 @@ from typing import Any, final
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule
-from pytorch_lightning.utilities.data import extract_batch_size
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from phylon.trainables.batch_norm import batch_statistics
-from phylon.trainables.steps import fixed_batches, measure, pick
+from phylon.trainables.steps import fixed_batches, measure, pick, samples_in
 
 SAMPLES = 128  # at most, in a trial
 ROOM = 2**28  # bytes that are kept on the device
@@ -45,7 +44,7 @@ class HeldOut:
         The module is in training mode before and after.
         """
         batch = self._batches[int(rng.integers(len(self._batches)))]
-        count = extract_batch_size(batch)
+        count = samples_in(batch)
         chosen = rng.choice(count, min(count, SAMPLES), replace=False)
         module.eval()
         with batch_statistics(module):

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from typing import Any, Literal, TypeAlias, final
 
 import torch
@@ -50,7 +51,8 @@ def new_trainer(context: Context, epochs: int = 1, callback: Callback | None = N
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
     }
-    return Trainer(**{**settings, **context.team.trainer})
+    # Copies, since a strategy serves one trainer only.
+    return Trainer(**{**settings, **deepcopy({**context.team.trainer})})
 
 
 @final

@@ -90,8 +90,8 @@ class MacroSupernet(Supernet):
         """Activate types, kernels, widths and numbers of blocks, activation and dropout."""
         decisions = architecture.nested
         width = decisions["stages"][0]["width"]
-        for convolution_ in self._parts.stem:
-            convolution_.select(width=width)
+        for each in self._parts.stem:
+            each.select(width=width)
         self._parts.activation.select(decisions["activation"])
         self._parts.dropout.p = decisions["dropout"]
         self._parts.depth.select(len(decisions["stages"]))
@@ -102,16 +102,19 @@ class MacroSupernet(Supernet):
 
 def _largest_sizes(space: SearchSpace) -> Sizes:
     stages: Any = space.root.children["stages"]
+    refusal = ConfigurationError(
+        f"space: stages is {stages!r}, for which there is no supernet; allowed: a Repeat of blocks "
+        f"with the decisions of macro_space, of the types {', '.join(BLOCKS)}"
+    )
     try:
         stage = stages.item.children
         blocks = stage["block"].children
         kernels = {name: largest("kernel", blocks[name].children["kernel"]) for name in blocks}
         depth, width = largest("depth", stage["depth"]), largest("width", stage["width"])
     except (AttributeError, KeyError) as error:
-        raise ConfigurationError(
-            f"space: stages is {stages!r}, for which there is no supernet; allowed: a Repeat of "
-            "blocks with the decisions of macro_space"
-        ) from error
+        raise refusal from error
+    if not kernels or not kernels.keys() <= BLOCKS.keys():
+        raise refusal
     return Sizes(stages.high, depth, width, kernels)
 
 

@@ -36,7 +36,8 @@ class Scorer:
 
     Batch-norm statistics are calibrated for each architecture, on training batches that are the
     same for all (Guo et al. 2020, https://arxiv.org/abs/1904.00420, section 3.4). Parameters are
-    the shared arrays themselves, which nothing may write to.
+    the shared arrays themselves, which nothing may write to. To be used where Lightning is
+    `supervised`.
 
     Args:
         task: What the networks learn.

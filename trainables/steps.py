@@ -11,7 +11,7 @@ from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.utilities.seed import isolate_rng
 from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torchmetrics import Metric
 
 from phylon.trainables.instruments import seed_epoch
@@ -91,6 +91,12 @@ def fixed_batches(
     with isolate_rng():
         seed_epoch(seed, 0)
         return keep(batches(data, stage, device))
+
+
+def samples_in(batch: Any) -> int:  # noqa: ANN401
+    """Return the number of rows of the first tensor in a batch; 0 if there is none."""
+    tensors = (it for it in tree_leaves(batch) if isinstance(it, Tensor) and it.ndim)
+    return next(map(len, tensors), 0)
 
 
 def pick(batch: Any, count: int, samples: slice | Tensor) -> Any:  # noqa: ANN401

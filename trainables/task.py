@@ -70,9 +70,9 @@ class Task(ABC):
         own = type(self).__name__
         raise ConfigurationError(
             f"{own} brings no supernet, so its networks, which differ in "
-            f"{', '.join(space.root.children)}, cannot share weights: define {own}.supernet(space), "
-            "which returns a phylon.trainables.Supernet, or let the study train each network on "
-            "its own (evaluator: training)"
+            f"{', '.join(space.root.children)}, cannot share weights: define "
+            f"{own}.supernet(space), which returns a phylon.trainables.Supernet, or let the study "
+            "train each network on its own (evaluator: training)"
         )
 
     def fingerprint(self) -> dict[str, Any]:

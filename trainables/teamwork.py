@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pytorch_lightning.utilities.data import extract_batch_size
 from torch import distributed
 
 from phylon.search.evaluation import Team
 from phylon.trainables.folder import CandidateFolder, write_whole
-from phylon.trainables.steps import pick
+from phylon.trainables.steps import pick, samples_in
 
 T = TypeVar("T")
 LEAST = 2  # samples in a part: batch norm cannot train on one
@@ -24,7 +23,7 @@ def part_of(batch: Any, team: Team) -> tuple[Any, float]:  # noqa: ANN401
     """
     if team.size == 1:
         return batch, 1.0
-    count = extract_batch_size(batch)
+    count = samples_in(batch)
     if count < LEAST * team.size:
         return batch, 1.0
     start, stop = (count * rank // team.size for rank in (team.rank, team.rank + 1))

@@ -108,7 +108,9 @@ class Agenda:
 
     def _verdict(self, tau: float | None) -> events.Verdict:
         floor = self._sharing.rank_floor if self._sharing else None
-        if self._sharing is None or floor is None or (tau is not None and tau >= floor):
+        if self._sharing is None or floor is None:
+            return "measured"
+        if tau is not None and tau >= floor:
             return "trusted"
         return _VERDICTS[self._sharing.on_low_rank]
 

@@ -14,7 +14,7 @@ from phylon.search.candidate import Candidate, Measurement
 from phylon.search.strategy import Known
 
 SCHEMA = 1
-Verdict = Literal["", "trusted", "warned", "switched", "stopped"]
+Verdict = Literal["", "measured", "trusted", "warned", "switched", "stopped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +242,8 @@ class Ranked(Event):
         high: Upper end.
         top_half: Rank correlation within the better half by stand-alone score.
         probes: How many networks were compared.
-        verdict: What follows from it; empty as long as probes are being trained.
+        verdict: What follows from it; empty as long as probes are being trained, ``measured``
+            where no floor was set.
     """
 
     kendall_tau: float | None

@@ -91,8 +91,12 @@ def _evaluator(task: Task | Evaluator, config: StudyConfig, space: SearchSpace) 
 
 
 def _sharing(trained: LightningEvaluator, config: StudyConfig, space: SearchSpace) -> Evaluator:
+    import torch
+
     from phylon.trainables.supernet_evaluator import SupernetEvaluator
 
+    with torch.device("meta"):  # whether the space can be shared shows when it is built
+        trained.task.supernet(space)
     sharing = Sharing(
         training=config.supernet.training,
         epochs=config.supernet.epochs,

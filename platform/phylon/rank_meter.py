@@ -40,14 +40,16 @@ def in_words(ranked: events.Ranked) -> str:
 
 
 def _short(value: float | None) -> str:
-    return "not known yet" if value is None else f"{value:.2f}"
+    return "not known" if value is None else f"{value:.2f}"
 
 
 def is_low(state: StudyState) -> bool:
-    """Return whether shared weights rank worse than the study asks for."""
+    """Return whether shared weights rank worse than the study asks for, as far as is known."""
     ranked = state.ranked
     if ranked is None or state.created is None:
         return False
+    if ranked.verdict:
+        return ranked.verdict not in ("measured", "trusted")
     floor = state.created.config.get("supernet", {}).get("rank_floor")
     tau = ranked.kendall_tau
     return floor is not None and tau is not None and tau < floor

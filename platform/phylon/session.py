@@ -113,7 +113,9 @@ def _tracker(study: Study, state: StudyState, uri: str | None) -> Iterator[Track
 def _winner(study: Study, state: StudyState) -> tuple[Any, Any] | None:
     """Return the best network and an example of its input, if the evaluator keeps networks."""
     evaluator = study.parts.evaluator
-    if state.best is None or not isinstance(evaluator, NetworkKeeper):
+    if state.best is None or state.best.candidate.is_scored:
+        return None
+    if not isinstance(evaluator, NetworkKeeper):
         return None
     candidate = state.best.candidate
     mirror = Mirror(study.location)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from pytorch_lightning import LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
@@ -91,14 +92,14 @@ class Broken(Lines):
                 raise ZeroDivisionError("divided by nothing")
             if self.how == "dies" and len(self.path.read_text().splitlines()) <= 2:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if self.how == "hangs":
+            if self.how == "hangs" and len(self.path.read_text().splitlines()) <= 2:
                 time.sleep(1000)
         return super().training_step(batch, batch_idx)
 
 
 @dataclass
 class Breaking:
-    """One rank raises, dies in its first attempt, or hangs; all write down their processes."""
+    """One rank raises, or dies or hangs in its first attempt; all write down their processes."""
 
     path: Path
     how: str
@@ -110,3 +111,14 @@ class Breaking:
 
     def processes(self) -> list[int]:
         return [int(line) for line in self.path.read_text().splitlines()]
+
+    def wait_until_all_work(self) -> None:
+        """Wait until both are at it; pytest's own timeout is the limit."""
+        while not self.path.exists() or len(self.processes()) < 2:
+            time.sleep(0.1)
+
+
+def gone(pids: list[int]) -> None:
+    """Wait until no such process is left; pytest's own timeout is the limit."""
+    while any(psutil.pid_exists(pid) for pid in pids):
+        time.sleep(0.1)

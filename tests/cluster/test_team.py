@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from phylon.cluster import TuneExecutor
@@ -17,9 +15,9 @@ from phylon.driver import Driver
 from phylon.search import Evaluator
 from phylon.state import StudyState
 from tests.cluster.studies import new_driver
-from tests.cluster.team_evaluators import Breaking, Together
+from tests.cluster.team_evaluators import Breaking, Together, gone
 
-pytestmark = pytest.mark.usefixtures("ray_with_gpus")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_with_gpus")]
 
 
 def run_team(folder: Path, evaluator: Evaluator, driver: Driver, share: Share) -> StudyState:
@@ -62,8 +60,7 @@ def test_a_stop_ends_the_team(tmp_path: Path) -> None:
     breaking, driver = Breaking(tmp_path / "pids", "hangs", 1), new_driver(tmp_path, 1)
 
     def stop() -> None:
-        while not breaking.path.exists() or len(breaking.processes()) < 2:
-            time.sleep(0.1)
+        breaking.wait_until_all_work()
         driver.stop("enough")
 
     threading.Thread(target=stop, daemon=True).start()
@@ -71,9 +68,3 @@ def test_a_stop_ends_the_team(tmp_path: Path) -> None:
     assert state.completed == 0
     assert state.pending
     gone(breaking.processes())
-
-
-def gone(pids: list[int]) -> None:
-    """Wait until no such process is left; pytest's own timeout is the limit."""
-    while any(psutil.pid_exists(pid) for pid in pids):
-        time.sleep(0.1)

@@ -112,7 +112,7 @@ def test_the_rank_correlation_is_told_with_each_probe(tmp_path: Path) -> None:
     run(tmp_path, plan())
     ranked = [event for event in journal(tmp_path) if isinstance(event, events.Ranked)]
     assert [(each.probes, each.verdict) for each in ranked] == [
-        (1, ""), (2, ""), (3, ""), (4, "trusted"),
+        (1, ""), (2, ""), (3, ""), (4, "measured"),
     ]  # fmt: skip
     assert ranked[-1].kendall_tau == 1.0
 

@@ -127,7 +127,8 @@ def test_minimised_metrics_are_compared_the_right_way_round() -> None:
         (0.607, "trusted", "Rank correlation 0.61 [-0.20, 0.90], 4 probes: trusted", False),
         (0.2, "warned", "Rank correlation 0.20 [-0.20, 0.90], 4 probes: warned", True),
         (0.2, "", "Rank correlation 0.20 [-0.20, 0.90], 4 probes\n", True),
-        (None, "", "Rank correlation not known yet", False),
+        (None, "", "Rank correlation not known [-0.20, 0.90], 4 probes\n", False),
+        (None, "warned", "4 probes: warned", True),
     ],
 )
 def test_the_rank_correlation_is_told(

@@ -184,7 +184,18 @@ def test_spaces_that_cannot_be_shared_are_refused(
         bars.supernet(SearchSpace(nodes))
 
 
-@pytest.mark.parametrize("stages", [Choice(1), Repeat(Block(**STAGE), 1, 2)])
+DENSE = Choice(dense=Block(kernel=Choice(3)))
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        Choice(1),
+        Repeat(Block(**STAGE), 1, 2),
+        Repeat(Block(**STAGE, width=Choice(8), block=Choice("plain")), 1, 2),
+        Repeat(Block(**STAGE, width=Choice(8), block=DENSE), 1, 2),
+    ],
+)
 def test_stages_of_another_kind_are_refused(bars: ImageTask, stages: Any) -> None:
     nodes = {**SPACES["macro"].root.children, "stages": stages}
     with pytest.raises(ConfigurationError, match="no supernet; allowed: a Repeat of blocks"):

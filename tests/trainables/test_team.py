@@ -30,12 +30,9 @@ def train_together(folder: Path, kind: str, fault: str = "") -> None:
     workers = []
     for rank in "01":
         place = {"RANK": rank, "LOCAL_RANK": rank, "NODE_RANK": "0", "OMP_NUM_THREADS": "1"}
-        log = (folder / f"log{rank}").open("w")
-        workers.append(
-            subprocess.Popen(
-                command, cwd=ROOT, env={**os.environ, **address, **place}, stdout=log, stderr=log
-            )
-        )
+        env = {**os.environ, **address, **place}
+        with (folder / f"log{rank}").open("w") as log:
+            workers.append(subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log))
     try:
         for rank, worker in enumerate(workers):
             assert worker.wait(240) == 0, (folder / f"log{rank}").read_text()[-3000:]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, final
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayError
 from ray.train import WorkerGroupError
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
@@ -140,7 +140,7 @@ class Team:
         """
         try:
             ray.get([actor.__ray_ready__.remote() for actor in self._actors])
-        except RayActorError as error:
+        except RayError as error:
             raise TeamLost(error) from error
 
     def _listen(self) -> None:

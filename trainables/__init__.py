@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from phylon.trainables.registry import TASKS as TASKS
     from phylon.trainables.registry import load_space as load_space
     from phylon.trainables.registry import load_task as load_task
+    from phylon.trainables.sharing import Sharing as Sharing
     from phylon.trainables.supernet import Supernet as Supernet
     from phylon.trainables.supernet import check_shareable as check_shareable
+    from phylon.trainables.supernet_evaluator import SupernetEvaluator as SupernetEvaluator
     from phylon.trainables.task import Task as Task
     from phylon.trainables.training import Training as Training
     from phylon.trainables.words import describe as describe
@@ -51,7 +53,9 @@ _HOMES = {
     "LightningEvaluator": "evaluator",
     "OneOf": "elastic",
     "ProxyEvaluator": "proxy_evaluator",
+    "Sharing": "sharing",
     "Supernet": "supernet",
+    "SupernetEvaluator": "supernet_evaluator",
     "TASKS": "registry",
     "Task": "task",
     "Training": "training",

@@ -31,19 +31,20 @@ TRAINING, TRIAL = 0, 1
 PASSED_ON = (
     *("setup", "teardown", "configure_model", "configure_optimizers", "lr_scheduler_step"),
     *("on_fit_start", "on_fit_end", "on_train_end", "on_train_batch_start", "on_train_batch_end"),
-    "validation_step",  # not called by Lightning, which warns where there is none
     *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"),
     *("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step"),
+    "validation_step",  # which Lightning does not call, but would miss
 )
 
 
 class SharedTraining(LightningModule, ABC):
     """Trains the weights of a supernet as a task's module would train those of one network.
 
-    Loss, optimizer and learning rates are the module's own, but what waits for a plateau waits for
-    one of the mean training loss, since paths differ in whatever else it may monitor. Paths are drawn from the seed, the
-    epoch and the step alone: a resumed training takes the same ones, and so does every worker of a
-    team. After each epoch one newly drawn path is tried on samples of the validation data: what the
+    Loss, optimizer and learning rates are the module's own, but a schedule that waits for a plateau
+    waits for one of the mean training loss, since paths differ in whatever else it may monitor.
+
+    Paths are drawn from the seed, the epoch and the step alone: a resumed training takes the same
+    ones, and so does every worker of a team. After each epoch one newly drawn path is tried on samples of the validation data: what the
     module logs of them is logged as `path_...`, and the mean loss of the epoch as `loss`.
 
     In a team, batch norms are not synchronised: each worker normalises its part of a batch, and

@@ -131,6 +131,8 @@ class Progress:
 
     def _enter_phase(self, phase: Phase) -> None:
         records = [r for r in self._state.records.values() if self._is_of(phase, r)]
+        # The state is ahead of the events that are still to be heard of.
+        self._counted = {r.id for r in records if r.state != "pending"}
         self._phase = phase
         self._training = ""
         self._best: Record | None = None
@@ -139,7 +141,7 @@ class Progress:
             self._done = max((r.step for r in records), default=0)
         else:
             self._total = self._totals.get(phase, 0)
-            self._done = sum(r.state != "pending" for r in records)
+            self._done = len(self._counted)
             ranking = self._state.ranking(phase)
             self._best = next((r for r in ranking if self._is_of(phase, r)), None)
         self._done_before = self._done
@@ -163,7 +165,8 @@ class Progress:
     def _end(self, record: Record) -> None:
         if record.state == "failed":
             self._failure = f"candidate {record.id} failed: {shorten(record.reason)}"
-        if self._phase == "supernet" or not self._is_of(self._phase, record):
+        is_counted = record.id in self._counted or not self._is_of(self._phase, record)
+        if self._phase == "supernet" or is_counted:
             return
         self._done += 1
         if record.state == "failed":

@@ -17,7 +17,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
-from phylon.cluster.losses import KilledForMemory, Loss, explain, surviving_memory_kills
+from phylon.cluster.losses import KilledForMemory, Loss, TeamLost, explain, surviving_memory_kills
 from phylon.errors import ClusterError
 
 
@@ -55,6 +55,16 @@ def test_a_worker_that_ends_before_it_has_come_cannot_start() -> None:
     assert tell(ActorDiedError(), has_come=False) == Loss("it dies as it starts", is_at_start=True)
     killed = tell(KilledForMemory(None, "node full"), has_come=False)
     assert (killed.is_at_start, killed.out_of_memory) == (True, True)
+
+
+def test_a_team_is_lost_as_its_worker_was() -> None:
+    died = raised_by_a_task(TeamLost(ActorDiedError()))
+    assert tell(died) == Loss("its worker died")
+    assert tell(died, node_lives=False) == Loss("its node died", is_innocent=True)
+    away = raised_by_a_task(TeamLost(ActorUnavailableError("away", None)))
+    assert tell(away) == Loss("its node does not answer", is_innocent=True)
+    unloadable = raised_by_a_task(TeamLost(ImportError("Traceback\nImportError: no such")))
+    assert tell(unloadable, has_come=False) == Loss("ImportError: no such", is_at_start=True)
 
 
 def test_without_the_mailbox_nobody_is_to_blame_and_nothing_goes_on() -> None:

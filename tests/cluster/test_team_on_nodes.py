@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
+from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
 from phylon.cluster import TuneExecutor
@@ -60,17 +62,24 @@ def test_a_candidate_is_not_blamed_for_a_node_that_its_team_lost(
 ) -> None:
     breaking, driver = Breaking(tmp_path / "pids", "hangs", 1), new_driver(tmp_path, 1)
 
-    def replace_node() -> None:
+    def remove_a_node_of_the_team() -> None:
         breaking.wait_until_all_work()
-        cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
-        cluster.add_node(**NODE)
+        raylets = {psutil.Process(pid).ppid() for pid in breaking.processes()}
+        theirs = [it for it in cluster.worker_nodes if raylet_of(it) in raylets]
+        cluster.remove_node(theirs[0], allow_graceful=False)
 
-    threading.Thread(target=replace_node, daemon=True).start()
+    cluster.add_node(**NODE)
+    threading.Thread(target=remove_a_node_of_the_team, daemon=True).start()
     TuneExecutor(Location(tmp_path), SHARES).run(driver, breaking)
     assert driver.state.completed == 1
     assert driver.state.records[0].lost == 0
     assert len(breaking.processes()) == 4
     gone(breaking.processes())
+
+
+def raylet_of(node: Node) -> int:
+    (raylet,) = node.all_processes["raylet"]
+    return int(raylet.process.pid)
 
 
 DRIVER = """

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
+
 from phylon import events
 from phylon.config import StudyConfig
 from phylon.driver import Driver
@@ -91,7 +92,8 @@ def test_finals_begin_with_the_weights_asked_for(
 def test_probes_are_spread_over_the_ranking_of_random_networks(tmp_path: Path) -> None:
     state = run(tmp_path, plan()).state
     ranking = [record.id for record in state.ranking("sample")]
-    probed = [r.candidate.parents[0] for r in state.records.values() if r.candidate.phase == "probe"]
+    probes = [r.candidate for r in state.records.values() if r.candidate.phase == "probe"]
+    probed = [each.parents[0] for each in probes]
     assert [ranking.index(number) * PROBES // SAMPLES for number in probed] == list(range(PROBES))
 
 

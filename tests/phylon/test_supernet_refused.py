@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from phylon import Choice, Float, SearchSpace, Study
 from phylon.errors import ConfigurationError
 

@@ -201,6 +201,17 @@ def test_progress_goes_through_the_phases() -> None:
     assert "best val_accuracy 0.1 (candidate 10)" in line
 
 
+def test_what_is_heard_late_counts_once() -> None:
+    story = SupernetStory()
+    followed = Follower(story.begin(), story.supernet(), story.samples())
+    search = story.search()
+    for event in search:  # all of them are written in one go, and told afterwards
+        followed.state.apply(event)
+    for event in search:
+        followed.progress(event)
+    assert followed.progress.line().startswith("search 3/3 done")
+
+
 def test_probes_are_in_the_background() -> None:
     story = SupernetStory()
     followed = Follower(story.begin(), story.supernet(), story.samples())

@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from phylon.search import Architecture, Candidate, Context
 from phylon.search.evaluation import Team
 from phylon.trainables import LightningEvaluator, Training
-from phylon.trainables.sharing import Sharing
 from phylon.trainables.shared_training import SharedTraining
+from phylon.trainables.sharing import Sharing
 from phylon.trainables.supernet_evaluator import SupernetEvaluator
 from tests.trainables.lines import SPACE, Lines
 

@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_told_by_name(bars: ImageTask, weights: Weights, ma
     del fewer[name]
     with pytest.raises(EvaluationError, match=f"`{name}` has shape None in the weights"):
         share(bars.supernet(SPACE), fewer)
-    with pytest.raises(EvaluationError, match="`more` has shape.*None in the supernet"):
+    with pytest.raises(EvaluationError, match=r"`more` has shape.*None in the supernet"):
         share(bars.supernet(SPACE), {**weights, "more": np.zeros(1)})
     with pytest.raises(SpaceError, match="cells"):
         make().score(nasbench201_space(2, 4).sample(np.random.default_rng(0)))

@@ -169,7 +169,7 @@ def test_the_memory_of_a_supernet_is_that_of_all_its_weights() -> None:
 
 def test_a_controller_is_rewarded_for_what_validation_tells() -> None:
     lone = LightningEvaluator(Lines())
-    with pytest.raises(ConfigurationError, match="first one is `params`.*val_score, val_loss"):
+    with pytest.raises(ConfigurationError, match=r"first one is `params`.*val_score, val_loss"):
         SupernetEvaluator(lone, SPACE, Sharing("enas"), Objective("params", "minimize"))
 
 

@@ -6,9 +6,10 @@ On the NAS-Bench-201 space, 8 channels wide and with two cells in a stage. 30 ra
 different, are trained on their own for 8 epochs. Then supernets of three seeds are trained by each
 of ``uniform``, ``fair`` and ``enas`` (or those named), ``fair`` for a fifth of the epochs, since
 each of its steps takes five paths. Each scores all networks, with batch-norm statistics calibrated
-and without. Told is Kendall's tau between both validation accuracies, over all networks and within
-the half that is better when trained. One CPU thread; the test split is not touched. FOLDER keeps
-what was measured, so an interrupted run goes on, and gets the plot, ``ranking.svg``.
+and without, by accuracy and by loss. Told is Kendall's tau of these scores with the validation
+accuracy of the trained networks, over all of them and within the half that is better when trained.
+One CPU thread; the test split is not touched. FOLDER keeps what was measured, so an interrupted run
+goes on, and gets the plot, ``ranking.svg``.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ NETWORKS = 30
 SEEDS = (0, 1, 2)
 EPOCHS = {"uniform": 40, "fair": 8, "enas": 40}
 SCORES = {"calibrated": 10, "not calibrated": 0}
-METRIC = "val_accuracy"
+METRICS = {"val_accuracy": -1, "val_loss": 1}
+"""What networks are scored by, with the sign that makes less better."""
+
+Scores = list[dict[str, float]]
+"""What each network was scored, by metric."""
 
 
 def main() -> None:
@@ -56,8 +61,8 @@ def main() -> None:
     ]
     cost = statistics.median(each["seconds"] for each in alone)
     print(f"a network trained on its own: {cost:.1f} s (median of {NETWORKS})")
-    truth = [each[METRIC] for each in alone]
-    found: dict[str, list[list[float]]] = {}
+    truth = [each["val_accuracy"] for each in alone]
+    found: dict[str, list[Scores]] = {}
     for training in trainings or EPOCHS:
         for seed in SEEDS:
             result = once(
@@ -69,14 +74,17 @@ def main() -> None:
             print(f"{training}, seed {seed}: trained in {result['seconds'] / cost:.1f} trainings, "
                   f"scored {cost / result['per score']:.0f} times cheaper")  # fmt: skip
     for name, scores in found.items():
-        print(describe(name, scores, truth))
+        for metric in METRICS:
+            print(describe(f"{name}, by {metric}", metric, scores, truth))
     plot(store / "ranking.svg", found, truth)
 
 
-def describe(name: str, scores: list[list[float]], truth: list[float]) -> str:
+def describe(name: str, metric: str, scores: list[Scores], truth: list[float]) -> str:
     """Return a row: tau of each seed and the mean, over all networks and in the better half."""
     alone = [-value for value in truth]
-    found = [rank_correlation([-value for value in row], alone) for row in scores]
+    found = [
+        rank_correlation([METRICS[metric] * each[metric] for each in row], alone) for row in scores
+    ]
     cells = [name]
     for values in ([each.kendall_tau for each in found], [each.top_half for each in found]):
         known = [value if value is not None else 0.0 for value in values]
@@ -135,13 +143,13 @@ def score(
     number: int,
     architecture: Architecture,
     weights: dict[str, Any],
-) -> float:
+) -> dict[str, float]:
     candidate = Candidate(number, architecture, epochs=0, inherit_from=0)
     measured: list[Measurement] = []
     evaluator.evaluate(
         candidate, Context(folder / str(number), measured.append, weights=lambda _: weights)
     )
-    return measured[-1].metrics[METRIC]
+    return {name: measured[-1].metrics[name] for name in METRICS}
 
 
 def timed(evaluate: Callable[[Context], None], folder: Path) -> dict[str, Any]:
@@ -161,8 +169,8 @@ def once(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return kept
 
 
-def plot(file: Path, found: dict[str, list[list[float]]], truth: list[float]) -> None:
-    """Draw the mean score of each network over its accuracy when trained, for each training."""
+def plot(file: Path, found: dict[str, list[Scores]], truth: list[float]) -> None:
+    """Draw the mean accuracy of each network over its accuracy when trained, for each training."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -171,7 +179,8 @@ def plot(file: Path, found: dict[str, list[list[float]]], truth: list[float]) ->
     names = [name for name in found if not name.endswith("not calibrated")]
     figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3.6), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
-        axis.scatter(truth, np.mean(found[name], axis=0), s=18)
+        shared = [[each["val_accuracy"] for each in row] for row in found[name]]
+        axis.scatter(truth, np.mean(shared, axis=0), s=18)
         axis.set(title=name.split(",")[0], xlabel="trained on its own")
     axes[0][0].set_ylabel("with shared weights")
     figure.suptitle("validation accuracy of 30 networks, mean of three supernets")

@@ -44,8 +44,9 @@ class SharedTraining(LightningModule, ABC):
     waits for one of the mean training loss, since paths differ in whatever else it may monitor.
 
     Paths are drawn from the seed, the epoch and the step alone: a resumed training takes the same
-    ones, and so does every worker of a team. After each epoch one newly drawn path is tried on samples of the validation data: what the
-    module logs of them is logged as `path_...`, and the mean loss of the epoch as `loss`.
+    ones, and so does every worker of a team. After each epoch one newly drawn path is tried on
+    samples of the validation data: what the module logs of them is logged as `path_...`, and the
+    mean loss of the epoch as `loss`.
 
     In a team, batch norms are not synchronised: each worker normalises its part of a batch, and
     running statistics are the first worker's. They would fit no single path anyway, and are

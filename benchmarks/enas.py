@@ -29,7 +29,7 @@ COMMON: dict[str, Any] = {
 RANDOM: dict[str, Any] = {"strategy": "random", "budget": {"candidates": 15}}
 ENAS: dict[str, Any] = {
     "strategy": "enas",
-    "supernet": {"epochs": 40, "probes": 0},
+    "supernet": {"epochs": 60, "probes": 0},
     "budget": {"candidates": 100},
     "final": {"top": 5, "epochs": 8, "seeds": 1, "weights": "fresh"},
 }

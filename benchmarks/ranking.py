@@ -37,8 +37,8 @@ from phylon.trainables.supernet_evaluator import SupernetEvaluator
 
 NETWORKS = 30
 SEEDS = (0, 1, 2)
-EPOCHS = {"uniform": 40, "fair": 8, "enas": 40}
-SCORES = {"calibrated": 10, "not calibrated": 0}
+EPOCHS = {"uniform": 60, "fair": 12, "enas": 60}
+SCORES = {"calibrated": 2, "not calibrated": 0}
 METRICS = {"val_accuracy": -1, "val_loss": 1}
 """What networks are scored by, with the sign that makes less better."""
 

@@ -123,7 +123,7 @@ class Bridge:
             self._give_back(list(worker.running), "its worker had to leave")
         elif not worker.running:
             self._crew.rest(trial_id)
-            if self._crew.must_leave(trial_id):
+            if self._crew.must_leave(trial_id) or (self._crew.is_full and self._missing):
                 self._let_go(trial_id)
         self._deal()
 
@@ -200,6 +200,11 @@ class Bridge:
         """How many candidates may wait for workers of other sizes than those that are idle."""
         return max(len(self._crew) // 2, 1)
 
+    @property
+    def _missing(self) -> list[Share]:
+        """Return the sizes of probes that there is no worker of, so that one has to make room."""
+        return [share for share in self._line.probed() if not self._crew.has(share)]
+
     def _wanted(self) -> Share | None:
         """Return how large a worker is wanted, if there is room for one more."""
         self._deal()
@@ -209,7 +214,7 @@ class Bridge:
         is_room = room.fits(self._shares.least) or not len(crew)
         if is_room and not crew.idle_sizes() and self._line.lacking() < self._most_others:
             self._line.ask()
-        for share in self._line.uncovered():
+        for share in [*self._missing, *self._line.uncovered()]:
             if not crew.yields(share) and (room.fits(share) or not crew.has(share)):
                 return share
         return None

@@ -70,6 +70,11 @@ class Crew:
         """Whether any worker has come."""
         return any(worker.nodes for worker in self._workers.values())
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many as there may be, without those that are about to leave."""
+        return len(self._workers) - len(self._leaving) >= self.slots
+
     def mean_bundle(self, otherwise: Share) -> Bundle:
         """Return what a worker, or a team, holds on average."""
         bundles = [_all_of(worker.share) for worker in self._workers.values()]

@@ -29,13 +29,13 @@ class Share:
     workers: int = 1
 
     def to_json(self) -> dict[str, float]:
-        """Return it as events tell it."""
-        memory = {"memory": float(self.memory)} if self.memory else {}
-        return {"cpus": self.cpus, "gpus": self.gpus, **memory}
+        """Return it as events tell it: what all workers hold together."""
+        memory = {"memory": float(self.memory * self.workers)} if self.memory else {}
+        return {"cpus": self.cpus * self.workers, "gpus": self.gpus * self.workers, **memory}
 
     @classmethod
     def from_json(cls, data: Mapping[str, float]) -> Share:
-        """Undo `to_json`."""
+        """Undo `to_json` of one worker."""
         return cls(data["cpus"], data["gpus"], int(data.get("memory", 0)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
+from itertools import islice, takewhile
 
 from phylon.cluster.executor import Driven, Share, Shares
 from phylon.search.candidate import Candidate
@@ -34,7 +35,8 @@ class Line:
         self._requested = requested
         self._probes: Counter[Share] = Counter()
         self._waiting: defaultdict[Share, deque[Candidate]] = defaultdict(deque)
-        self._batches: defaultdict[Share, deque[int]] = defaultdict(lambda: deque(maxlen=9))
+        self._batches: defaultdict[tuple[Share, bool], deque[int]]
+        self._batches = defaultdict(lambda: deque(maxlen=9))
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -55,6 +57,10 @@ class Line:
         requested = self._requested
         return [share for share, it in self._waiting.items() if len(it) > requested.get(share, 0)]
 
+    def probed(self) -> list[Share]:
+        """Return the sizes that probes wait for."""
+        return [share for share, count in self._probes.items() if count]
+
     def lacking(self) -> int:
         """Return how many candidates wait for a worker that nobody asked for yet.
 
@@ -71,11 +77,15 @@ class Line:
                 search for one that needs this worker is given up.
         """
         waiting = self._waiting[share]
-        batch = self._batch(share)
-        while len(waiting) < batch and self.lacking() - self._lacks(share) < most_others:
+        while (
+            len(waiting) < self._batch(share) and self.lacking() - self._lacks(share) < most_others
+        ):
             if self.ask() is None:
                 break
-        taken = [waiting.popleft() for _ in range(min(batch, len(waiting)))]
+        first = islice(waiting, self._batch(share))
+        taken = list(takewhile(lambda it: it.is_scored == waiting[0].is_scored, first))
+        for _ in taken:
+            waiting.popleft()
         self._probes[share] -= sum(candidate.phase == "probe" for candidate in taken)
         if not waiting:
             del self._waiting[share]
@@ -84,7 +94,8 @@ class Line:
     def learn(self, candidate: Candidate, share: Share, seconds: float) -> None:
         """Take note of how long an evaluation took, and what was held meanwhile."""
         worth = SCORING_SECONDS if candidate.is_scored else BATCH_SECONDS
-        self._batches[share].append(int(worth / max(seconds, worth / MAX_BATCH)))
+        batches = self._batches[share, candidate.is_scored]
+        batches.append(int(worth / max(seconds, worth / MAX_BATCH)))
 
     def slow_down(self) -> None:
         """Hand out one candidate at a time until one has gone through.
@@ -99,4 +110,7 @@ class Line:
         return max(waiting - self._requested.get(share, 0), 0)
 
     def _batch(self, share: Share) -> int:
-        return max(min(self._batches[share], default=1), 1)
+        """Return how many candidates a worker gets at once, if all are of the first one's kind."""
+        waiting = self._waiting[share]
+        is_scored = bool(waiting) and waiting[0].is_scored
+        return max(min(self._batches[share, is_scored], default=1), 1)

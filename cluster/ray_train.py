@@ -23,9 +23,10 @@ from phylon.cluster.executor import Share
 
 _TRAIN_SETTINGS = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # the study runs again what was lost
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1e8",  # the bridge sees to it that there is room
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # there is none on other nodes
 }
 
@@ -59,7 +60,9 @@ def _run(share: Share, name: str, scratch: str) -> RunConfig:
     return RunConfig(
         name=name,
         storage_path=scratch,
-        failure_config=FailureConfig(max_failures=0),
+        failure_config=FailureConfig(  # the study runs again what was lost
+            max_failures=0, controller_failure_limit=0, max_preemption_failures=0
+        ),
         logging_config=LoggingConfig(log_level="CRITICAL"),  # the study says what failed
         worker_runtime_env={} if share.gpus else {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}},
     )

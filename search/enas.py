@@ -21,8 +21,6 @@ class Enas(Strategy):
     crossed; without any, networks are random.
     """
 
-    initial = 1
-
     def _propose(self, rng: np.random.Generator) -> Proposal:
         if len(self._start) < 2:
             return Proposal(self.space.sample(rng))

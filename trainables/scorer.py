@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, final
 
@@ -23,7 +24,7 @@ from phylon.search.evaluation import Context, Weights
 from phylon.trainables.batch_norm import calibrate
 from phylon.trainables.instruments import MacCounter
 from phylon.trainables.lightning import new_trainer
-from phylon.trainables.steps import fixed_batches
+from phylon.trainables.steps import fixed_batches, measure, pick, samples_in
 
 if TYPE_CHECKING:
     from phylon.trainables.supernet import Supernet
@@ -77,52 +78,44 @@ class Scorer:
         params = sum(each.numel() for each in self._task.build(architecture).parameters())
         self._supernet.select(architecture)
         module = self._task.lightning_module(self._supernet, architecture)
-        counter = self._preparation.counter = MacCounter()
         self._trainer.validate(module, datamodule=self._data, verbose=False)
         logged = {name: float(it) for name, it in self._trainer.callback_metrics.items()}
-        return {**logged, "params": float(params), "macs": float(counter.macs or 0)}
+        return {**logged, "params": float(params), "macs": float(self._preparation.macs)}
 
 
 @final
 class _Preparation(Callback):
-    """Calibrates before a validation, and counts the arithmetic of its first batch."""
+    """Calibrates before a validation, and counts the arithmetic of one sample."""
 
     def __init__(self, data: LightningDataModule, calibration: int, seed: int) -> None:
-        self.counter = MacCounter()
+        self.macs = 0
         self._data = data
         self._calibration = calibration
         self._seed = seed
         self._batches: list[Any] | None = None
+        self._sample: Any = None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        if not self._calibration:
-            return
         if self._batches is None:
-            self._batches = fixed_batches(
-                self._data,
-                "fit",
-                self._seed,
-                pl_module.device,
-                lambda batches: list(islice(batches, self._calibration)),
-            )
-        calibrate(pl_module, self._batches)
+            self._fetch(pl_module.device)
+        if self._batches:
+            calibrate(pl_module, self._batches)
+        counter = MacCounter()
+        counter.start()
+        try:
+            measure(pl_module, self._sample)
+            counter.finish(self._sample)
+        finally:
+            counter.abandon()
+        self.macs = counter.macs or 0
 
-    def on_validation_batch_start(self, *_: Any) -> None:  # noqa: ANN401
-        self.counter.start()
+    def _fetch(self, device: torch.device) -> None:
+        def first(batches: Iterator[Any]) -> list[Any]:
+            return list(islice(batches, self._calibration))
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,  # noqa: ARG002
-        pl_module: LightningModule,  # noqa: ARG002
-        outputs: Any,  # noqa: ANN401, ARG002
-        batch: Any,  # noqa: ANN401
-        batch_idx: int,  # noqa: ARG002
-        dataloader_idx: int = 0,  # noqa: ARG002
-    ) -> None:
-        self.counter.finish(batch)
-
-    def on_exception(self, *_: Any) -> None:  # noqa: ANN401
-        self.counter.abandon()
+        self._batches = fixed_batches(self._data, "fit", self._seed, device, first)
+        batch = fixed_batches(self._data, "validate", self._seed, device, next)
+        self._sample = pick(batch, samples_in(batch), slice(1))
 
 
 def share(supernet: nn.Module, weights: Weights) -> None:

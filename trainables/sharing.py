@@ -24,5 +24,5 @@ class Sharing:
 
     training: Literal["uniform", "fair", "enas"] = "uniform"
     epochs: int = 40
-    calibration: int = 4
+    calibration: int = 2
     samples: int = 100

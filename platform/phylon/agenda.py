@@ -26,10 +26,12 @@ def early_end(config: StudyConfig, state: StudyState) -> str:
     if supernet and supernet.state == "failed":
         return f"the shared weights could not be trained: {supernet.reason}"
     if ranked and ranked.verdict == "stopped":
-        return (
-            f"scores with shared weights rank networks with a correlation of {ranked.kendall_tau}, "
-            f"below the rank_floor of {config.supernet.rank_floor}"
-        )
+        floor = f"the rank_floor of {config.supernet.rank_floor}"
+        if ranked.kendall_tau is None:
+            told = f"it could not be told whether scores with shared weights reach {floor}"
+            return f"{told}: {ranked.probes} probes were trained"
+        tau = f"a correlation of {ranked.kendall_tau:.2f}"
+        return f"scores with shared weights rank networks with {tau}, below {floor}"
     return ""
 
 
@@ -86,17 +88,17 @@ class Agenda:
 
     def judgement(self, state: StudyState) -> events.Ranked | None:
         """Return how well shared weights rank, if that is news."""
-        if self._sharing is None or not state.proposed["probe"]:
+        if self._sharing is None or not self._sharing.probes or not self._is_sampled(state):
             return None
         probes = [r for r in state.records.values() if r.candidate.phase == "probe"]
-        is_over = len(probes) == len(self._probed(state)) and all(r.ended for r in probes)
-        completed = sum(r.state == "completed" for r in probes)
+        ended = [record for record in probes if record.state != "pending"]
+        is_over = len(ended) == len(self._probed(state))
+        completed = sum(record.state == "completed" for record in ended)
         before = state.ranked
-        if before and before.probes == completed and bool(before.verdict) == is_over:
+        told = (before.probes, bool(before.verdict)) if before else (0, False)
+        if told == (completed, is_over):
             return None
         found = measure(state)
-        if not completed and not is_over:
-            return None
         return events.Ranked(
             kendall_tau=found.kendall_tau,
             low=found.low,
@@ -105,6 +107,16 @@ class Agenda:
             probes=found.probes,
             verdict=self._verdict(found.kendall_tau) if is_over else "",
         )
+
+    def best_scored(self, state: StudyState, count: int) -> list[Architecture]:
+        """Return the different networks, so many at most, that score best with shared weights."""
+        completed = (r for r in state.records.values() if r.state == "completed")
+        scored = sorted((r for r in completed if r.candidate.is_scored), key=state.rank)
+        found: dict[str, Architecture] = {}
+        for record in scored:
+            architecture = record.candidate.architecture
+            found.setdefault(self._space.key(architecture), architecture)
+        return list(found.values())[:count]
 
     def _verdict(self, tau: float | None) -> events.Verdict:
         floor = self._sharing.rank_floor if self._sharing else None

@@ -232,6 +232,16 @@ class StudyConfig(Section):
             )
         return value
 
+    @field_validator("initial", "warm_start")
+    @classmethod
+    def _not_instead_of_advice(cls, value: object, info: ValidationInfo) -> object:
+        if value and value != Initial(name="random") and _strategy(info) == ENAS:
+            raise ValueError(
+                f"says how to begin, but strategy `{ENAS}` begins with what its controller learned "
+                f"while it trained the weights; drop it, or choose another strategy"
+            )
+        return value
+
     @field_validator("objectives")
     @classmethod
     def _distinct_metrics(cls, value: tuple[Objective, ...]) -> tuple[Objective, ...]:

@@ -44,7 +44,7 @@ class Supernet(Section):
         default=Portion(cpus=0.5), description="what a worker that scores candidates holds"
     )
     calibration: NotNegative = Field(
-        default=4,
+        default=2,
         description="training batches for a candidate's batch-norm statistics; 0: not calibrated",
     )
     probes: NotNegative = Field(

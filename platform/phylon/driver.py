@@ -69,13 +69,14 @@ class Driver:
         self._dry_after = -1  # ended candidates after which there was nothing to propose
         self._ready: deque[Candidate] = deque()
         self._last = {r.id: (r.step, r.metrics) for r in state.pending.values()}
+        self._follow_up()
         for event in held:
             if isinstance(event, Arrival) and event.candidate_id in state.pending:
                 self._take(event, is_new=False)
         self._release()
         ended = order.ended()
-        self._ready = deque(r.candidate for r in state.pending.values() if r.id not in ended)
-        self._follow_up()
+        self._ready.clear()
+        self._line_up(r.candidate for r in state.pending.values() if r.id not in ended)
 
     @property
     def finished(self) -> bool:
@@ -94,7 +95,7 @@ class Driver:
         """Why a finished study is at its end."""
         if early := early_end(self._config, self.state):
             return early
-        if self._searched >= self._config.budget.candidates:
+        if self.state.searched >= self._config.budget.candidates:
             return SPENT
         return EXHAUSTED if self._exhausted else OUT_OF_TIME
 
@@ -199,14 +200,10 @@ class Driver:
         self.flush()
 
     @property
-    def _searched(self) -> int:
-        return self.state.searched
-
-    @property
     def _may_search(self) -> bool:
         hours = self._config.budget.hours
         return (
-            self._searched < self._config.budget.candidates
+            self.state.searched < self._config.budget.candidates
             and self._dry_after != self.state.ended
             and self._agenda.may_search(self.state)
             and (hours is None or self.state.seconds_at(time.time()) < hours * 3600)
@@ -223,14 +220,18 @@ class Driver:
         searching = self._may_search
         due = self._agenda.due(self.state, searching=searching)
         if not due and searching:
-            due = self._asked()
+            due = self._asked() or self._agenda.due(self.state, searching=False)
         self._ledger.take(*(events.Proposed(candidate=candidate) for candidate in due))
-        for candidate in due:
+        self._line_up(due)
+        return bool(due)
+
+    def _line_up(self, proposed: Iterable[Candidate]) -> None:
+        """Have candidates run, but for those whose score is known."""
+        for candidate in proposed:
             if score := self._scores.known(candidate):
-                self._order.hold(score, is_new=True)
+                self._order.hold(score, is_new=False)
             else:
                 self._ready.append(candidate)
-        return bool(due)
 
     def _asked(self) -> list[Candidate]:
         try:
@@ -242,28 +243,27 @@ class Driver:
         return [self._agenda.adapted(candidate, self.state)]
 
     def _follow_up(self) -> None:
-        """Take what follows from results: advice of a supernet, and how well scores rank."""
-        supernet = self.state.supernet
-        if supernet and supernet.state == "completed" and self._is_unprimed:
-            self._prime(self._advise(supernet.candidate))
+        """Take what follows from results: how well scores rank, and what the search begins with."""
         if judgement := self._agenda.judgement(self.state):
             self._ledger.take(judgement)
-            if judgement.verdict == "switched":
-                best = self.state.ranking("search")[: self._proposer.initial // 2]
-                self._prime([record.candidate.architecture for record in best])
+            self._exhausted &= not self.state.has_switched  # then there is all to try again
+        is_unprimed = self.state.primed is None and not self.state.searched
+        if is_unprimed and (start := self._beginning()):
+            self._ledger.take(events.Primed(start=list(start)))
+
+    def _beginning(self) -> Sequence[Architecture]:
+        """Return the best that was scored, after a switch; before, the advice of the supernet."""
+        if self.state.has_switched:
+            return self._agenda.best_scored(self.state, max(self._proposer.initial // 2, 1))
+        supernet = self.state.supernet
+        if supernet is None or supernet.state != "completed":
+            return ()
+        return self._advise(supernet.candidate)
 
     def _is_consequential(self, event: Arrival) -> bool:
         is_end = isinstance(event, events.Completed | events.Failed)
         phase = self.state.records[event.candidate_id].candidate.phase
-        return is_end and phase in ("supernet", "probe")
-
-    @property
-    def _is_unprimed(self) -> bool:
-        return self.state.primed is None and not self.state.searched
-
-    def _prime(self, start: Sequence[Architecture]) -> None:
-        if start:
-            self._ledger.take(events.Primed(start=list(start)))
+        return is_end and phase in ("supernet", "sample", "probe")
 
     def _take(self, event: Arrival, *, is_new: bool = True) -> None:
         """Hold an event, unless it repeats a step that an earlier attempt had reported."""

@@ -22,7 +22,7 @@ class Order(Protocol):
         """Whether candidates are proposed as early as allowed rather than when a slot is free."""
 
     def hold(self, event: Arrival, *, is_new: bool) -> None:
-        """Take an event that came from a worker; it is not new if an earlier driver held it."""
+        """Take an event; it is not new if the next driver will have it again without its help."""
 
     def release(self) -> Sequence[Arrival]:
         """Return the events that may be written now; empty if there are none."""

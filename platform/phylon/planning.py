@@ -37,17 +37,17 @@ def new_shares(
     Raises:
         ConfigurationError: ``gpus: auto`` where no node tells the memory of its GPUs.
     """
+    records = list(records)
     trained = [record for record in records if _is_trained_alone(record)]
     training = _training(config.resources, nodes, evaluator, trained)
     if config.evaluator == "training":
         return training
-    supernet = config.supernet
-    each, scoring = supernet.resources, supernet.scoring
-    return PhasedShares(
-        FixedShares(Share(each.cpus, each.gpus, workers=supernet.workers), largest=0),
-        FixedShares(Share(scoring.cpus, scoring.gpus), largest=0),
-        training,
-    )
+    each, scores = config.supernet.resources, config.supernet.scoring
+    scoring = Share(scores.cpus, scores.gpus)
+    supernet = Share(each.cpus, each.gpus, workers=config.supernet.workers)
+    if any(r.candidate.phase == "supernet" and r.state == "completed" for r in records):
+        supernet = scoring  # shared weights that are trained need no room any more
+    return PhasedShares(FixedShares(supernet, largest=0), FixedShares(scoring, largest=0), training)
 
 
 def _is_trained_alone(record: Record) -> bool:

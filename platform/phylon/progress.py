@@ -183,10 +183,12 @@ class Progress:
     def _trust(self) -> str:
         """Return how far the probes are, and how well shared weights rank by them."""
         ranked, total = self._state.ranked, self._totals.get(_BEHIND, 0)
-        if ranked is None or self._phase == "final":
+        is_warning = ranked is not None and bool(ranked.verdict) and is_low(self._state)
+        if ranked is None or (self._phase == "final" and not is_warning):
             return ""
         tau = "" if ranked.kendall_tau is None else f", rank correlation {ranked.kendall_tau:.2f}"
-        return f"{ranked.probes}/{total} probes{tau}"
+        warning = ": the scores are not to be trusted" if is_warning else ""
+        return f"{ranked.probes}/{total} probes{tau}{warning}"
 
     def _best_in_words(self) -> str:
         best = self._best

@@ -152,7 +152,10 @@ def proxy_evaluator(evaluator: object, config: StudyConfig) -> Evaluator:
         ConfigurationError: The task builds no networks.
     """
     from phylon.trainables.proxy_evaluator import ProxyEvaluator
+    from phylon.trainables.supernet_evaluator import SupernetEvaluator
 
+    if isinstance(evaluator, SupernetEvaluator):
+        evaluator = evaluator.trained
     if not isinstance(evaluator, LightningEvaluator):
         raise ConfigurationError(
             f"initial: zero_cost scores untrained networks, but the task `{config.task.name}` "

@@ -250,7 +250,7 @@ class StudyState:
     def _on_ranked(self, event: events.Ranked) -> None:
         self.ranked = event
         if self.has_switched:
-            self.searched = 0
+            self.searched, self.primed = 0, None  # the search begins anew
 
     def _on_tested(self, event: events.Tested) -> None:
         self._tested = event

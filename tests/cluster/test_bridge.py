@@ -92,6 +92,18 @@ def test_scoring_goes_on_beside_probes_with_the_same_workers(
     assert simulation.started <= 8 + 1 + 4
 
 
+@pytest.mark.parametrize("slots", [1, 4])
+def test_probes_get_a_slot_of_those_that_score(monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
+    """Else the search would be over when it is known whether its scores can be trusted."""
+    shares = [*[SMALL] * 40, *[LARGE] * 6, *[SMALL] * 400]
+    study = Study(shares, seconds=1.0, probes=range(40, 46))
+    simulation = Simulation(monkeypatch, study, ONE_NODE, slots=slots)
+    simulation.run(700)
+    assert study.finished
+    assert study.completed.index(45) < 150
+    assert simulation.started <= slots + 1 + slots
+
+
 def test_the_worker_of_a_phase_that_is_over_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study([Share(8.0), *[SMALL] * 100], seconds=10.0)
     simulation = Simulation(monkeypatch, study, ONE_NODE)

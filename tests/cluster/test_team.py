@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from phylon.cluster import TuneExecutor
@@ -12,6 +14,7 @@ from phylon.cluster.executor import Share
 from phylon.cluster.location import Location
 from phylon.cluster.shares import FixedShares
 from phylon.driver import Driver
+from phylon.errors import ClusterError
 from phylon.search import Evaluator
 from phylon.state import StudyState
 from tests.cluster.studies import new_driver
@@ -30,6 +33,7 @@ def test_a_team_trains_in_step_and_is_used_again(tmp_path: Path) -> None:
     state = run_team(tmp_path, together, new_driver(tmp_path, 2), Share(2.0, workers=2))
     assert state.completed == 2
     assert [record.step for record in state.records.values()] == [5, 5]
+    assert state.records[0].resources == {"cpus": 4.0, "gpus": 0.0}
     lines = together.lines()
     for number in ("0", "1"):
         mine = sorted(line for line in lines if line[0] == number)
@@ -68,3 +72,23 @@ def test_a_stop_ends_the_team(tmp_path: Path) -> None:
     assert state.completed == 0
     assert state.pending
     gone(breaking.processes())
+
+
+def test_a_team_that_cannot_start_is_given_up(tmp_path: Path) -> None:
+    """Ray Train would try for ever, without a word."""
+    over = threading.Event()
+
+    def kill_what_starts() -> None:
+        while not over.wait(0.05):
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    if process.cmdline()[:1] and "RayTrainWorker" in process.cmdline()[0]:
+                        process.kill()
+
+    threading.Thread(target=kill_what_starts, daemon=True).start()
+    together = Together(tmp_path / "lines")
+    try:
+        with pytest.raises(ClusterError, match="no worker can be started"):
+            run_team(tmp_path, together, new_driver(tmp_path, 1), Share(1.0, workers=2))
+    finally:
+        over.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -18,7 +18,7 @@ from phylon.journal import JournalReader, JournalWriter, encode_line
 from phylon.ledger import Ledger, replay
 from phylon.order import FreeOrder, Order, StrictOrder
 from phylon.proposer import Proposer
-from phylon.search import Choice, Float, SearchSpace, make_strategy
+from phylon.search import Architecture, Choice, Float, SearchSpace, make_strategy
 from phylon.search.candidate import Candidate, Measurement
 
 LOCAL = fs.LocalFileSystem()
@@ -62,12 +62,18 @@ def opened(
     window: int | None = None,
     halving: bool = False,
     repeats: bool = False,
+    space: SearchSpace = SPACE,
+    advice: Sequence[Architecture] | None = None,
 ) -> Iterator[Driver]:
-    """A driver on whatever the journal in `folder` holds; strict if there is a window."""
+    """A driver on whatever the journal in `folder` holds; strict if there is a window.
+
+    Its strategy is `enas` if there is advice for it.
+    """
     reader = JournalReader(LOCAL, str(folder / "journal"))
     evolution = {"name": "regularized_evolution", "population": 4, "sample": 2, "repeats": repeats}
     params = {"name": "halving", "of": evolution, "epochs": 4, "eta": 2} if halving else evolution
-    proposer = Proposer(lambda: make_strategy(space=SPACE, seed=config.seed, **params))
+    params = params if advice is None else {"name": "enas"}
+    proposer = Proposer(lambda: make_strategy(space=space, seed=config.seed, **params))
     state = replay(reader.read(), proposer)
     writer = JournalWriter(LOCAL, str(folder / "journal"), reader=reader)
     if not state.created:
@@ -77,7 +83,8 @@ def opened(
     held = list(early.read())
     early_writer = JournalWriter(LOCAL, str(folder / "early"), reader=early)
     order: Order = StrictOrder(window, early_writer, state) if window else FreeOrder()
-    yield Driver(config, proposer, Ledger(writer, state, proposer), order=order, held=held)
+    ledger = Ledger(writer, state, proposer)
+    yield Driver(config, proposer, ledger, order=order, held=held, advise=lambda _: advice or ())
     writer.close()
     early_writer.close()
 

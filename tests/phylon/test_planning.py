@@ -166,3 +166,14 @@ def test_a_study_with_shared_weights_has_a_share_for_each_kind() -> None:
     }
     assert shares.least == Share(0.25, 0.125)
     assert shares.of(candidate(8, 1.0)).memory == 8 * GIB  # what scoring took teaches nothing
+
+
+def test_shared_weights_that_are_trained_need_no_room_for_their_team() -> None:
+    """A study goes on with its search wherever there is room for that."""
+    supernet = {"workers": 64, "resources": {"cpus": 4}, "scoring": {"cpus": 0.5}}
+    config = study(evaluator="supernet", supernet=supernet)
+    trained = Record(replace(candidate(0, 1.0), phase="supernet"), "completed")
+    begun = replace(trained, state="pending")
+    assert new_shares(config, NODES, Seer(), [begun]).kinds["supernet.resources"].workers == 64
+    shares = new_shares(config, NODES, Seer(), [trained])
+    assert shares.kinds["supernet.resources"] == Share(0.5)

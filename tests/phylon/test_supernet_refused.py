@@ -9,6 +9,7 @@ import pytest
 
 from phylon import Choice, Float, SearchSpace, Study
 from phylon.errors import ConfigurationError
+from phylon.scoring import proxy_evaluator
 
 CELLS = {"name": "nasbench201", "cells": 1, "channels": 4}
 
@@ -55,6 +56,18 @@ def test_an_evaluator_has_no_weights_to_share(tmp_path: Path) -> None:
 def test_strategies_that_decide_how_long_to_train_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="scored without any training"):
         study(tmp_path, strategy={"name": "halving", "of": "random"}).run()
+
+
+@pytest.mark.parametrize("beginning", [{"initial": "zero_cost"}, {"warm_start": ["studies/s"]}])
+def test_a_controller_alone_says_how_to_begin(tmp_path: Path, beginning: dict[str, Any]) -> None:
+    (key,) = beginning
+    with pytest.raises(ConfigurationError, match=f"{key}.* begins with what its controller"):
+        study(tmp_path, strategy="enas", **beginning)
+
+
+def test_a_search_on_scores_can_begin_with_untrained_networks(tmp_path: Path) -> None:
+    begun = study(tmp_path, strategy="random", initial="zero_cost")
+    assert proxy_evaluator(begun.parts.evaluator, begun.config).metrics
 
 
 def test_a_controller_cannot_be_rewarded_for_what_is_only_counted(tmp_path: Path) -> None:

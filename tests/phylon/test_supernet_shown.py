@@ -230,6 +230,16 @@ def test_probes_are_in_the_background() -> None:
     assert "probes" not in line
 
 
+def test_scores_that_are_not_to_be_trusted_are_warned_of_to_the_end() -> None:
+    story = SupernetStory()
+    followed = Follower(story.until_search())
+    assert "trusted" not in followed.line_after([story.ranked(0.1, 3)])
+    warned = [story.ranked(0.1, verdict="warned")]
+    for events_of_phase in (warned, story.finals()):
+        line = followed.line_after(events_of_phase)
+        assert "4/4 probes, rank correlation 0.10: the scores are not to be trusted" in line
+
+
 def test_after_a_switch_the_search_begins_anew() -> None:
     story = SupernetStory()
     followed = Follower(story.until_search())

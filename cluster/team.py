@@ -10,6 +10,7 @@ from typing import Any, final
 import ray
 from ray.exceptions import RayActorError, RayError
 from ray.train import WorkerGroupError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from phylon.cluster.attempts import Ended, News
@@ -155,7 +156,7 @@ class Team:
         try:
             trainer.fit()
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            self._letters.put(TeamLost(_cause(error)))
+            self._letters.put(TeamLost(why_lost(error)))
         else:
             self._letters.put(None)
 
@@ -165,9 +166,10 @@ def _together(ends: dict[int, Ended]) -> Ended:
     return Ended(ends[0].seconds, peak=max(each.peak for each in ends.values()))
 
 
-def _cause(error: Exception) -> Exception:
+def why_lost(error: Exception) -> Exception:
     """Return why Ray Train gave up: the death of a worker, if it was that."""
     failures = list(error.worker_failures.values()) if isinstance(error, WorkerGroupError) else []
-    causes = [failure.__cause__ or failure for failure in failures]
+    silent = [it for it in failures if isinstance(it, WorkerHealthCheckFailedError)]
+    causes = [it.health_check_failure for it in silent]
     deaths = [cause for cause in causes if isinstance(cause, RayActorError)]
     return [*deaths, error][0]

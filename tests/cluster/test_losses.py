@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,8 +17,11 @@ from ray.exceptions import (
     RayActorError,
     RayTaskError,
 )
+from ray.train import WorkerGroupError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from phylon.cluster.losses import KilledForMemory, Loss, TeamLost, explain, surviving_memory_kills
+from phylon.cluster.team import why_lost
 from phylon.errors import ClusterError
 
 
@@ -65,6 +69,16 @@ def test_a_team_is_lost_as_its_worker_was() -> None:
     assert tell(away) == Loss("its node does not answer", is_innocent=True)
     unloadable = raised_by_a_task(TeamLost(ImportError("Traceback\nImportError: no such")))
     assert tell(unloadable, has_come=False) == Loss("ImportError: no such", is_at_start=True)
+
+
+def test_a_team_whose_worker_is_not_heard_of_blames_nobody() -> None:
+    """Ray Train tells it from one process to the next."""
+    away = WorkerHealthCheckFailedError("silent", ActorUnavailableError("away", None))
+    given_up = pickle.loads(pickle.dumps(WorkerGroupError("one failed", {1: away})))  # noqa: S301
+    lost = pickle.loads(pickle.dumps(TeamLost(why_lost(given_up))))  # noqa: S301
+    assert tell(raised_by_a_task(lost)) == Loss("its node does not answer", is_innocent=True)
+    raised = WorkerGroupError("one failed", {1: ValueError("odd")})
+    assert why_lost(raised) is raised
 
 
 def test_without_the_mailbox_nobody_is_to_blame_and_nothing_goes_on() -> None:

@@ -36,18 +36,20 @@ class EnasTraining(SharedTraining):
     """Trains paths that a controller draws, and the controller by how well they do.
 
     ENAS (Pham et al. 2018, https://arxiv.org/abs/1802.03268). Each step of the weights takes one
-    path. After each epoch of them the controller takes 30 steps of REINFORCE: the reward is the
-    metric of a newly drawn path on a batch of validation data, normalised by that batch; what is
-    above an average of rewards that forgets by 0.99 is made more likely, and the mean entropy of
-    the decisions is rewarded with 1e-4. Adam has a learning rate of 3.5e-3; logits are divided by 5
-    and bounded by 2.5.
+    path. After each epoch in the second half of the training the controller takes 30 steps of
+    REINFORCE: the reward is the metric of a newly drawn path on a batch of validation data,
+    normalised by that batch; what is above an average of rewards that forgets by 0.99 is made more
+    likely, and the mean entropy of the decisions is rewarded with 1e-4. Adam has a learning rate of
+    3.5e-3; logits are divided by 5 and bounded by 2.5.
 
-    Otherwise than in the paper, which has these bounds for its recurrent networks: there, for
-    convolutional cells, 10 paths are rewarded in each of the controller's steps, over 150 epochs;
-    here it is one, as scoring is to be a small part of the cost. The average begins with the first
-    reward rather than with 0, which would make everything drawn at first more likely. Entropy is
-    differentiated, and not sampled as a part of the reward. Weights follow the optimizer of the
-    task rather than SGD with restarts.
+    In the first half the controller draws all options about equally often and learns nothing yet:
+    at first networks without parameters do best, since they need no training, and a controller that
+    learned from that would never train the others. In the paper it learns from the beginning, but
+    over 150 epochs and with 10 paths in each step, for convolutional cells; it has these bounds for
+    recurrent ones. Here it is one path, as scoring is to be a small part of the cost. The average
+    begins with the first reward rather than with 0, which would make everything drawn at first more
+    likely. Entropy is differentiated, and not sampled as a part of the reward. Weights follow the
+    optimizer of the task rather than SGD with restarts.
 
     Args:
         inner: As in `SharedTraining`, like the next four.
@@ -92,7 +94,8 @@ class EnasTraining(SharedTraining):
     def on_train_epoch_end(self) -> None:
         """Let the controller learn, and give its advice after the last epoch."""
         super().on_train_epoch_end()
-        told = self._learn() if self._team.rank == 0 else {}
+        has_begun = 2 * self.current_epoch >= (self.trainer.max_epochs or 0) - 1
+        told = self._learn() if has_begun and self._team.rank == 0 else {}
         told, state = agreed((told, self._state()), self._team)
         if self._team.rank > 0:
             self._restore(state)

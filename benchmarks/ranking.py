@@ -170,20 +170,21 @@ def once(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def plot(file: Path, found: dict[str, list[Scores]], truth: list[float]) -> None:
-    """Draw the mean accuracy of each network over its accuracy when trained, for each training."""
+    """Draw the rank of each network by its mean score over its rank when trained."""
     import matplotlib as mpl
 
     mpl.use("svg")
     from matplotlib import pyplot as plt
+    from scipy.stats import rankdata
 
     names = [name for name in found if not name.endswith("not calibrated")]
     figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3.6), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
         shared = [[each["val_accuracy"] for each in row] for row in found[name]]
-        axis.scatter(truth, np.mean(shared, axis=0), s=18)
+        axis.scatter(rankdata(truth), rankdata(np.mean(shared, axis=0)), s=18)
         axis.set(title=name.split(",")[0], xlabel="trained on its own")
     axes[0][0].set_ylabel("with shared weights")
-    figure.suptitle("validation accuracy of 30 networks, mean of three supernets")
+    figure.suptitle(f"ranks of {len(truth)} networks by validation accuracy; {len(truth)} is best")
     figure.tight_layout()
     figure.savefig(file)
 

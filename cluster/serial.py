@@ -10,7 +10,7 @@ from phylon.cluster.attempts import candidate_folder, evaluate
 from phylon.cluster.executor import Driven, Share, Usage
 from phylon.cluster.location import Location
 from phylon.cluster.mirror import Mirror
-from phylon.cluster.weights import Shelf
+from phylon.cluster.weights import shelf
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.evaluation import Context, Evaluator
 
@@ -33,7 +33,7 @@ class SerialExecutor:
 
     def __init__(self, location: Location) -> None:
         self._mirror = Mirror(location)
-        self._weights = Shelf(location)
+        self._weights = shelf(location)
 
     def run(self, study: Driven, evaluator: Evaluator) -> None:
         """Evaluate what `study` proposes until it is finished or stopping."""

@@ -17,7 +17,7 @@ from phylon.cluster.executor import Share
 from phylon.cluster.location import Location
 from phylon.cluster.mirror import Mirror
 from phylon.cluster.patience import never
-from phylon.cluster.weights import Borrower
+from phylon.cluster.weights import borrower
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.errors import GivenBack
 from phylon.search.evaluation import Context, Evaluator, Team
@@ -67,7 +67,7 @@ class Teammate:
         self._rank, self._size = train.get_world_rank(), train.get_world_size()
         self._mailbox = mailbox
         self._mirror = Mirror(study)
-        self._weights = Borrower(mailbox, study)
+        self._weights = borrower(mailbox, study)
         self._share = share
         self._team = team
 

@@ -16,7 +16,7 @@ from phylon.cluster.attempts import Attempts, News, lent
 from phylon.cluster.executor import Share
 from phylon.cluster.location import Location
 from phylon.cluster.mirror import Mirror
-from phylon.cluster.weights import Borrower
+from phylon.cluster.weights import borrower
 from phylon.search.candidate import Candidate
 from phylon.search.evaluation import Evaluator
 
@@ -67,7 +67,7 @@ class CandidateTrainable(tune.Trainable):
             )
         self._evaluator = self._mirror.around(evaluator)
         self._context = lent(
-            self._mirror.folder, self._share, Borrower(mailbox, location), lambda: self._leaves
+            self._mirror.folder, self._share, borrower(mailbox, location), lambda: self._leaves
         )
         signal.signal(signal.SIGTERM, lambda *_: self._leave())
         threading.Thread(target=self._give_up_when_told, daemon=True).start()

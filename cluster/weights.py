@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, TypeVar, final
 
 from phylon.cluster.location import CANDIDATES, Location
 from phylon.cluster.patience import patiently
 from phylon.search.errors import EvaluationError, GivenBack
 from phylon.search.evaluation import Weights
 
+T = TypeVar("T")
 FILE = "weights.safetensors"
 
 
@@ -44,27 +47,28 @@ def read_weights(study: Location, candidate_id: int) -> Weights:
 
 
 @final
-class Shelf:
-    """Weights on one node: each version is read once, the last one is kept.
+class Latest(Generic[T]):
+    """Keeps what belongs to the version of the weights that was asked for last.
 
     Args:
-        study: Where the study is kept.
+        fetch: Takes the id of the candidate that published a version; called once for it.
     """
 
-    def __init__(self, study: Location) -> None:
-        self._study = study
-        self._last: tuple[int, Weights] | None = None
+    def __init__(self, fetch: Callable[[int], T]) -> None:
+        self._fetch = fetch
+        self._last: tuple[int, T] | None = None
 
-    def __call__(self, candidate_id: int) -> Weights:
-        """Return the weights that a candidate published.
-
-        Raises:
-            EvaluationError: There are none, or they cannot be read.
-        """
+    def __call__(self, candidate_id: int) -> T:
+        """Return what belongs to a version; whatever `fetch` raises is passed on."""
         if self._last is None or self._last[0] != candidate_id:
             self._last = None  # before there are two
-            self._last = candidate_id, read_weights(self._study, candidate_id)
+            self._last = candidate_id, self._fetch(candidate_id)
         return self._last[1]
+
+
+def shelf(study: Location) -> Latest[Weights]:
+    """Return what reads the weights of a study, on one node; see `read_weights`."""
+    return Latest(partial(read_weights, study))
 
 
 @final
@@ -76,55 +80,37 @@ class Lender:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last: tuple[int, Any] | None = None
+        self._put: Latest[Any] | None = None
 
     def lend(self, study: Location, candidate_id: int) -> tuple[Any] | str:
         """Return a reference to the weights, or why there are none; may be called by any thread."""
         import ray
 
         with self._lock:
-            if self._last is None or self._last[0] != candidate_id:
-                self._last = None
-                try:
-                    weights = read_weights(study, candidate_id)
-                except EvaluationError as error:
-                    return str(error)
-                self._last = candidate_id, ray.put(weights)
-            return (self._last[1],)
+            self._put = self._put or Latest(lambda number: ray.put(read_weights(study, number)))
+            try:
+                return (self._put(candidate_id),)
+            except EvaluationError as error:
+                return str(error)
 
 
-@final
-class Borrower:
-    """Weights from the object store of the worker's node, without a copy.
+def borrower(mailbox: Any, study: Location) -> Latest[Weights]:  # noqa: ANN401 - a Ray actor
+    """Return what takes weights from the object store of the worker's node, without a copy.
+
+    It raises `EvaluationError` if there are none, or they cannot be read, and `GivenBack` when the
+    mailbox has died, and the run ends.
 
     Args:
         mailbox: Lends them.
         study: Where the study is kept.
     """
 
-    def __init__(self, mailbox: Any, study: Location) -> None:  # noqa: ANN401 - a Ray actor
-        self._mailbox = mailbox
-        self._study = study
-        self._last: tuple[int, Weights] | None = None
-
-    def __call__(self, candidate_id: int) -> Weights:
-        """Return the weights that a candidate published; those of the last call are kept.
-
-        Raises:
-            EvaluationError: There are none, or they cannot be read.
-            GivenBack: The mailbox has died, and the run ends.
-        """
-        if self._last is None or self._last[0] != candidate_id:
-            self._last = None
-            self._last = candidate_id, self._borrow(candidate_id)
-        return self._last[1]
-
-    def _borrow(self, candidate_id: int) -> Weights:
+    def borrow(candidate_id: int) -> Weights:
         import ray
         from ray.exceptions import ObjectLostError, RayActorError
 
         try:
-            lent = ray.get(self._mailbox.lend.remote(self._study, candidate_id))
+            lent = ray.get(mailbox.lend.remote(study, candidate_id))
             if isinstance(lent, str):
                 raise EvaluationError(lent)
             weights: Weights = ray.get(lent[0])
@@ -133,3 +119,5 @@ class Borrower:
         for array in weights.values():
             array.flags.writeable = False
         return weights
+
+    return Latest(borrow)

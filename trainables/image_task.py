@@ -63,7 +63,11 @@ class ImageTask(Task):
         from phylon.trainables.convnet import build_convnet
         from phylon.trainables.dartsnet import build_dartsnet
 
-        builds = dict(zip(SPACES, (build_convnet, build_cellnet, build_dartsnet), strict=True))
+        builds = {
+            "macro_space": build_convnet,
+            "nasbench201_space": build_cellnet,
+            "darts_space": build_dartsnet,
+        }
         build = builds[self._space_of(architecture)]
         return build(architecture, self.dataset.channels, len(self.dataset.classes))
 
@@ -78,8 +82,12 @@ class ImageTask(Task):
         from phylon.trainables.darts_supernet import DartsSupernet
         from phylon.trainables.macro_supernet import MacroSupernet
 
-        supernets: tuple[Callable[..., Supernet], ...] = MacroSupernet, CellSupernet, DartsSupernet
-        which = dict(zip(SPACES, supernets, strict=True))[self._space_of(space.root.children)]
+        supernets: dict[str, Callable[..., Supernet]] = {
+            "macro_space": MacroSupernet,
+            "nasbench201_space": CellSupernet,
+            "darts_space": DartsSupernet,
+        }
+        which = supernets[self._space_of(space.root.children)]
         return which(space, self.build, self.dataset.channels, len(self.dataset.classes))
 
     def _space_of(self, decided: Collection[str]) -> str:

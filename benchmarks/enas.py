@@ -30,8 +30,8 @@ COMMON: dict[str, Any] = {
 RANDOM: dict[str, Any] = {"strategy": "random", "budget": {"candidates": 15}}
 ENAS: dict[str, Any] = {
     "strategy": "enas",
-    "supernet": {"epochs": 45, "probes": 0},
-    "budget": {"candidates": 100},
+    "supernet": {"epochs": 15, "probes": 0},
+    "budget": {"candidates": 80},
     "final": {"top": 5, "epochs": 8, "seeds": 1, "weights": "fresh"},
 }
 

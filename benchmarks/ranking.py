@@ -3,13 +3,17 @@
     python benchmarks/ranking.py PICTURES.npz FOLDER [TRAINING ...]
 
 On the NAS-Bench-201 space, 8 channels wide and with two cells in a stage. 30 random networks, all
-different, are trained on their own for 8 epochs. Then supernets of three seeds are trained by each
-of ``uniform``, ``fair`` and ``enas`` (or those named), ``fair`` for a fifth of the epochs, since
-each of its steps takes five paths. Each scores all networks, with batch-norm statistics calibrated
-and without, by accuracy and by loss. Told is Kendall's tau of these scores with the validation
-accuracy of the trained networks, over all of them and within the half that is better when trained.
-One CPU thread; the test split is not touched. FOLDER keeps what was measured, so an interrupted run
-goes on, and gets the plot, ``ranking.svg``.
+different, are trained on their own for 8 epochs, three times from different seeds. Then supernets
+of three seeds are trained by each of ``uniform``, ``fair`` and ``enas`` (or those named), ``fair``
+for a fifth of the epochs, since each of its steps takes five paths. Each scores all networks, with
+batch-norm statistics calibrated and without, by loss and by accuracy.
+
+Told is Kendall's tau of these scores with the same metric of the trained networks, over all of them
+and within the half that is better when trained: against the mean of the three trainings, and
+against one training (mean over the three). Likewise, of one training with the mean of the two
+others and with one other, and of multiply-accumulates. One CPU thread; the test split is not
+touched. FOLDER keeps what was measured, so an interrupted run goes on, and gets the plot,
+``ranking.svg``.
 """
 
 from __future__ import annotations
@@ -21,9 +25,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement, candidate_seed
@@ -36,13 +41,16 @@ from phylon.trainables.sharing import Sharing
 from phylon.trainables.supernet_evaluator import SupernetEvaluator
 
 NETWORKS = 30
+TRAININGS = (0, 1, 2)
 SEEDS = (0, 1, 2)
-EPOCHS = {"uniform": 60, "fair": 12, "enas": 60}
+EPOCHS = {"uniform": 30, "fair": 6, "enas": 30}
 SCORES = {"calibrated": 2, "not calibrated": 0}
-METRICS = {"val_accuracy": -1, "val_loss": 1}
-"""What networks are scored by, with the sign that makes less better."""
+METRICS = {"val_loss": -1, "val_accuracy": 1}
+"""What networks are scored by, with the sign that makes more better."""
 
-Scores = list[dict[str, float]]
+Numbers: TypeAlias = NDArray[np.float64]
+
+Scores = list[dict[str, Any]]
 """What each network was scored, by metric."""
 
 
@@ -56,12 +64,19 @@ def main() -> None:
     )
     networks = draw(space, NETWORKS)
     alone = [
-        once(store / f"alone-{i}.json", lambda i=i: train(trained, i, networks[i]))
-        for i in range(NETWORKS)
+        [
+            once(store / f"alone-{t}-{i}.json", lambda t=t, i=i: train(trained, t, i, networks[i]))
+            for i in range(NETWORKS)
+        ]
+        for t in TRAININGS
     ]
-    cost = statistics.median(each["seconds"] for each in alone)
-    print(f"a network trained on its own: {cost:.1f} s (median of {NETWORKS})")
-    truth = [each["val_accuracy"] for each in alone]
+    cost = statistics.fmean(each["seconds"] for row in alone for each in row)
+    print(f"a network trained on its own: {cost:.1f} s (mean of {NETWORKS * len(TRAININGS)})")
+    for metric in METRICS:
+        truths = np.array([column(row, metric) for row in alone])
+        print(describe(f"another training, by {metric}", truths, truths, is_own=True))
+        counts = np.array([[each["macs"] for each in alone[0]]])
+        print(describe(f"multiply-accumulates, by {metric}", counts, truths))
     found: dict[str, list[Scores]] = {}
     for training in trainings or EPOCHS:
         for seed in SEEDS:
@@ -73,24 +88,46 @@ def main() -> None:
                 found.setdefault(f"{training}, {kind}", []).append(result[kind])
             print(f"{training}, seed {seed}: trained in {result['seconds'] / cost:.1f} trainings, "
                   f"scored {cost / result['per score']:.0f} times cheaper")  # fmt: skip
-    for name, scores in found.items():
+    for name, rows in found.items():
         for metric in METRICS:
-            print(describe(f"{name}, by {metric}", metric, scores, truth))
-    plot(store / "ranking.svg", found, truth)
+            scores = np.array([column(row, metric) for row in rows])
+            truths = np.array([column(row, metric) for row in alone])
+            print(describe(f"{name}, by {metric}", scores, truths))
+    plot(store / "ranking.svg", found, alone)
 
 
-def describe(name: str, metric: str, scores: list[Scores], truth: list[float]) -> str:
-    """Return a row: tau of each seed and the mean, over all networks and in the better half."""
-    alone = [-value for value in truth]
-    found = [
-        rank_correlation([METRICS[metric] * each[metric] for each in row], alone) for row in scores
-    ]
+def column(row: Scores, metric: str) -> list[float]:
+    """Return a metric of all networks; more is better."""
+    return [METRICS[metric] * each[metric] for each in row]
+
+
+def describe(name: str, scores: Numbers, truths: Numbers, *, is_own: bool = False) -> str:
+    """Return a row: tau of each row of scores, and their mean.
+
+    Against the mean of the truths over all networks, and in the better half; then against one.
+
+    Args:
+        name: Of the row.
+        scores: Of the networks, more is better; a row for each supernet.
+        truths: The same of the trained networks; a row for each training.
+        is_own: Whether the scores are the truths, each of which is compared with the others.
+    """
+    taus = []
+    for number, row in enumerate(scores):
+        others = np.delete(truths, number, axis=0) if is_own else truths
+        singly = np.mean([agreement(row, each) for each in others], axis=0)
+        taus.append([*agreement(row, others.mean(axis=0)), *singly])
     cells = [name]
-    for values in ([each.kendall_tau for each in found], [each.top_half for each in found]):
-        known = [value if value is not None else 0.0 for value in values]
-        words = ", ".join(f"{value:.2f}" for value in known)
-        cells.append(f"{statistics.fmean(known):.2f} ({words})")
+    for values in zip(*taus, strict=True):
+        words = ", ".join(f"{value:.2f}" for value in values)
+        cells.append(f"{statistics.fmean(values):.2f} ({words})")
     return f"| {' | '.join(cells)} |"
+
+
+def agreement(scores: Numbers, truth: Numbers) -> tuple[float, float]:
+    """Return Kendall's tau over all networks, and within the half that is better in truth."""
+    found = rank_correlation((-scores).tolist(), (-truth).tolist())
+    return found.kendall_tau or 0.0, found.top_half or 0.0
 
 
 def draw(space: SearchSpace, count: int) -> list[Architecture]:
@@ -103,8 +140,10 @@ def draw(space: SearchSpace, count: int) -> list[Architecture]:
     return list(found.values())
 
 
-def train(evaluator: LightningEvaluator, index: int, architecture: Architecture) -> dict[str, Any]:
-    candidate = Candidate(index, architecture, seed=candidate_seed(0, index))
+def train(
+    evaluator: LightningEvaluator, training: int, index: int, architecture: Architecture
+) -> dict[str, Any]:
+    candidate = Candidate(index, architecture, seed=candidate_seed(training, index))
     with tempfile.TemporaryDirectory() as folder:
         return timed(lambda context: evaluator.evaluate(candidate, context), Path(folder))
 
@@ -169,7 +208,7 @@ def once(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return kept
 
 
-def plot(file: Path, found: dict[str, list[Scores]], truth: list[float]) -> None:
+def plot(file: Path, found: dict[str, list[Scores]], alone: list[Scores]) -> None:
     """Draw the rank of each network by its mean score over its rank when trained."""
     import matplotlib as mpl
 
@@ -177,14 +216,16 @@ def plot(file: Path, found: dict[str, list[Scores]], truth: list[float]) -> None
     from matplotlib import pyplot as plt
     from scipy.stats import rankdata
 
+    def ranks(rows: list[Scores]) -> Numbers:
+        return np.asarray(rankdata(np.mean([column(row, "val_loss") for row in rows], axis=0)))
+
     names = [name for name in found if not name.endswith("not calibrated")]
     figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3.6), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
-        shared = [[each["val_accuracy"] for each in row] for row in found[name]]
-        axis.scatter(rankdata(truth), rankdata(np.mean(shared, axis=0)), s=18)
+        axis.scatter(ranks(alone), ranks(found[name]), s=18)
         axis.set(title=name.split(",")[0], xlabel="trained on its own")
     axes[0][0].set_ylabel("with shared weights")
-    figure.suptitle(f"ranks of {len(truth)} networks by validation accuracy; {len(truth)} is best")
+    figure.suptitle(f"ranks of {NETWORKS} networks by validation loss; {NETWORKS} is best")
     figure.tight_layout()
     figure.savefig(file)
 

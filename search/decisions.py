@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -33,9 +33,12 @@ Decide: TypeAlias = Callable[[str, int], int]
 
 def questions(space: SearchSpace) -> dict[str, int]:
     """Return the number of options, 2 or more, of all that the space can ask, by the place."""
-    found: dict[str, int] = {}
-    _find(space.root, (), found)
-    return found
+    return {place: _options(node) for place, node in _asked(space.root, ())}
+
+
+def choices(space: SearchSpace) -> dict[str, Choice]:
+    """Return those of the `questions` that are about a `Choice`."""
+    return {place: node for place, node in _asked(space.root, ()) if isinstance(node, Choice)}
 
 
 def decide(space: SearchSpace, take: Decide, rng: np.random.Generator) -> Architecture:
@@ -69,23 +72,23 @@ def _options(node: Node[Any]) -> int:
     raise TypeError(f"{type(node).__name__} asks no question; add a case here")
 
 
-def _find(node: Node[Any], path: Path, found: dict[str, int]) -> None:
+def _asked(node: Node[Any], path: Path) -> Iterator[tuple[str, Node[Any]]]:
     match node:
         case Block():
             for name, child in node.nodes:
-                _find(child, (*path, name), found)
+                yield from _asked(child, (*path, name))
             return
         case Graph():
-            _find(node.block, path, found)
+            yield from _asked(node.block, path)
             return
-    if (options := _options(node)) > 1:
-        found[dotted(path)] = options
+    if _options(node) > 1:
+        yield dotted(path), node
     match node:
         case Choice():
             for option, block in zip(node.options, node.blocks, strict=True):
-                _find(block, (*path, str(option)), found)
+                yield from _asked(block, (*path, str(option)))
         case Repeat():
-            _find(node.item, (*path, "*"), found)
+            yield from _asked(node.item, (*path, "*"))
 
 
 def _make(node: Node[Any], path: Path, take: Decide, rng: np.random.Generator) -> Any:  # noqa: ANN401

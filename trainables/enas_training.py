@@ -42,7 +42,7 @@ class EnasTraining(SharedTraining):
     likely, and the mean entropy of the decisions is rewarded with 1e-4. Adam has a learning rate of
     3.5e-3; logits are divided by 5 and bounded by 2.5.
 
-    In the first half the controller draws all options about equally often and learns nothing yet:
+    In the first half paths are drawn as in `UniformTraining`, and the controller learns nothing:
     at first networks without parameters do best, since they need no training, and a controller that
     learned from that would never train the others. In the paper it learns from the beginning, but
     over 150 epochs and with 10 paths in each step, for convolutional cells; it has these bounds for
@@ -88,14 +88,13 @@ class EnasTraining(SharedTraining):
         )
 
     def paths(self, rng: np.random.Generator) -> Sequence[Architecture]:
-        """Let the controller draw one."""
-        return [self._controller.sample(self._space, rng)]
+        """Draw one at random in the first half, then let the controller draw it."""
+        return [self._sampled(rng) if self._has_begun else self._draws.draw(rng)]
 
     def on_train_epoch_end(self) -> None:
         """Let the controller learn, and give its advice after the last epoch."""
         super().on_train_epoch_end()
-        has_begun = 2 * self.current_epoch >= (self.trainer.max_epochs or 0) - 1
-        told = self._learn() if has_begun and self._team.rank == 0 else {}
+        told = self._learn() if self._has_begun and self._team.rank == 0 else {}
         told, state = agreed((told, self._state()), self._team)
         if self._team.rank > 0:
             self._restore(state)
@@ -114,6 +113,13 @@ class EnasTraining(SharedTraining):
         super().on_load_checkpoint(checkpoint)
         self._restore(checkpoint["enas"])
 
+    @property
+    def _has_begun(self) -> bool:
+        return 2 * self.current_epoch >= (self.trainer.max_epochs or 0) - 1
+
+    def _sampled(self, rng: np.random.Generator) -> Architecture:
+        return self._controller.sample(self._space, rng)
+
     def _state(self) -> dict[str, Any]:
         return {"controller": self._controller.state(), "baseline": self._baseline}
 
@@ -127,7 +133,7 @@ class EnasTraining(SharedTraining):
         baseline = self._baseline
         for step in range(STEPS):
             rng = self._rng(step, REWARDS)
-            (path,) = self.paths(rng)
+            path = self._sampled(rng)
             self._select(path)
             reward = -self._objective.loss(self.held_out.try_path(self.inner, rng))
             baseline = reward if baseline is None else baseline
@@ -146,7 +152,7 @@ class EnasTraining(SharedTraining):
         """Draw different architectures; fewer than wanted if the controller repeats itself."""
         found: dict[str, Architecture] = {}
         for draw in range(TRIES * self._samples):
-            (path,) = self.paths(self._rng(draw, ADVISING))
+            path = self._sampled(self._rng(draw, ADVISING))
             found.setdefault(self._space.key(path), path)
             if len(found) == self._samples:
                 break

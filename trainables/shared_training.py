@@ -20,6 +20,7 @@ from phylon.search.space import SearchSpace
 from phylon.trainables.fair_round import fair_round
 from phylon.trainables.held_out import HeldOut
 from phylon.trainables.learning_rate import scale_rates
+from phylon.trainables.path_draws import PathDraws
 from phylon.trainables.steps import ignore, loss_of, take_step
 from phylon.trainables.supernet import Supernet
 from phylon.trainables.teamwork import part_of
@@ -86,6 +87,7 @@ class SharedTraining(LightningModule, ABC):
         self.inner = inner
         self.factor = 1.0
         self._applied = 1.0
+        self._draws = PathDraws(space, supernet)
         self._select = supernet.select
         self._space = space
         self._seed = seed
@@ -99,6 +101,10 @@ class SharedTraining(LightningModule, ABC):
     def paths(self, rng: np.random.Generator) -> Sequence[Architecture]:
         """Draw the paths of a step, whose gradients are added up."""
 
+    def update(self, optimizer: Any) -> None:  # noqa: ANN401 - Lightning wraps it
+        """Let an optimizer follow the gradients of the paths."""
+        self._draws.step(optimizer)
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401
         """Learn from a batch on every path; return the mean loss."""
         part, weight = part_of(batch, self._team)
@@ -111,7 +117,7 @@ class SharedTraining(LightningModule, ABC):
             if loss is not None:
                 self.manual_backward(loss * weight)
                 losses.append(loss.detach() * weight)
-        optimizer.step()
+        self.update(optimizer)
         self._step_schedules("step", batch_idx)
         mean = torch.stack(losses).mean() if losses else torch.zeros((), device=self.device)
         mean = self.trainer.strategy.reduce(mean, reduce_op="mean")  # so that all see it break
@@ -174,14 +180,14 @@ class SharedTraining(LightningModule, ABC):
 
 @final
 class UniformTraining(SharedTraining):
-    """Trains one path per step, drawn uniformly.
+    """Trains one path per step, drawn at random.
 
-    SPOS (Guo et al. 2020, https://arxiv.org/abs/1904.00420).
+    SPOS (Guo et al. 2020, https://arxiv.org/abs/1904.00420), with the chances of `PathDraws`.
     """
 
     def paths(self, rng: np.random.Generator) -> Sequence[Architecture]:
         """Draw one."""
-        return [self._space.sample(rng)]
+        return [self._draws.draw(rng)]
 
 
 @final
@@ -196,3 +202,7 @@ class FairTraining(SharedTraining):
     def paths(self, rng: np.random.Generator) -> Sequence[Architecture]:
         """Draw a round."""
         return fair_round(self._space, rng)
+
+    def update(self, optimizer: Any) -> None:  # noqa: ANN401 - Lightning wraps it
+        """Follow the gradients; all weights had some of them."""
+        optimizer.step()

@@ -50,6 +50,10 @@ class StudyError(PhylonError, RuntimeError):
     """A study cannot be opened, resumed or finished."""
 
 
+class TrackingError(PhylonError, RuntimeError):
+    """A tracking server cannot be reached, or does not take what it is sent."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Name what is allowed instead of `word`, the nearest first if there is one.
 

@@ -114,6 +114,14 @@ class NetworkKeeper(Protocol):
 
 
 @runtime_checkable
+class SampleKeeper(Protocol):
+    """An evaluator that can show what its networks are given."""
+
+    def samples(self) -> Any:  # noqa: ANN401 - of `trainables`, which is not imported from here
+        """Return the first validation batch as `phylon.trainables.samples.Samples`."""
+
+
+@runtime_checkable
 class MemoryForeseer(Protocol):
     """An evaluator that knows roughly how much memory a candidate will need."""
 

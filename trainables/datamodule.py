@@ -14,6 +14,7 @@ from torch import Tensor
 from phylon.search.errors import ConfigurationError
 from phylon.trainables.classification import Batch
 from phylon.trainables.dataset import ImageDataset, Indices
+from phylon.trainables.samples import Normalisation
 
 EVALUATION_FACTOR = 4  # without gradients there is room for larger batches
 CHUNK = 4096  # pictures turned into floats at a time
@@ -37,6 +38,17 @@ class ImageDataModule(LightningDataModule):
         self.split = dataset.split(seed)
         self.batch_size = batch_size
         self._mean, self._scale = _statistics(dataset.images, self.split.train)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of a network's outputs."""
+        return self.dataset.classes
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What `on_after_batch_transfer` does to pictures."""
+        mean, scale = (tuple(each.flatten().tolist()) for each in (self._mean, self._scale))
+        return Normalisation(mean, scale)
 
     def train_dataloader(self) -> Batches:
         """Return shuffled batches of the training split."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from phylon.trainables.folder import CandidateFolder
     from phylon.trainables.footprint import Footprint
+    from phylon.trainables.samples import Samples
 
 COUNTED = ("params", "macs")
 
@@ -159,6 +160,18 @@ class LightningEvaluator:
             batch = first_batch(self.datamodule(), "validate")
         inputs = batch[0] if isinstance(batch, list | tuple) else batch
         return network.cpu().eval(), inputs[:1]
+
+    def samples(self) -> Samples:
+        """Return the first batch of the validation data, and what is known of it.
+
+        Raises:
+            ConfigurationError: A batch does not begin with one tensor.
+        """
+        from phylon.trainables.lightning import quiet
+        from phylon.trainables.samples import first_samples
+
+        with quiet():
+            return first_samples(self.datamodule(), self.seed)
 
     def memory(self, candidate: Candidate) -> int:
         """Return the bytes of all tensors of a candidate's training, when they are most."""

@@ -72,7 +72,7 @@ def _odds(choice: Choice, switches: list[OneOf]) -> NDArray[np.float64]:
     own = [each for each in switches if {*names} <= dict(each.named_children()).keys()]
     sizes = [0, *(sum(_weights(each, name) for each in own) for name in names)]
     ranks = np.unique(sizes, return_inverse=True)[1]
-    return 1.0 + ranks[1:]
+    return ranks[1:] + np.float64(1)
 
 
 def _weights(switch: OneOf, option: str) -> int:

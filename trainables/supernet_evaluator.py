@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from phylon.trainables.footprint import Footprint
+    from phylon.trainables.samples import Samples
     from phylon.trainables.scorer import Scorer
     from phylon.trainables.supernet import Supernet
 
@@ -125,6 +126,10 @@ class SupernetEvaluator:
     def network(self, candidate: Candidate, folder: Path) -> tuple[nn.Module, Any]:
         """Return one that was trained on its own; see `LightningEvaluator.network`."""
         return self.trained.network(candidate, folder)
+
+    def samples(self) -> Samples:
+        """Return the first batch of the validation data; see `LightningEvaluator.samples`."""
+        return self.trained.samples()
 
     def memory(self, candidate: Candidate) -> int:
         """Return the bytes of all tensors, when they are most; of a scored one too many."""

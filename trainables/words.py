@@ -25,14 +25,15 @@ def describe(architecture: Architecture) -> str:
     """
     decisions = architecture.nested
     stages = decisions.get("stages")
-    if not isinstance(stages, list) or not all(map(_is_macro_stage, stages)) or not stages:
+    if not isinstance(stages, list) or not all(map(is_macro_stage, stages)) or not stages:
         return _block(decisions)
     rest = {name: value for name, value in decisions.items() if name != "stages"}
     told = "; ".join(map(_stage, stages))
     return f"{_count(len(stages), 'stage')}: {told}" + (f"; {_block(rest)}" if rest else "")
 
 
-def _is_macro_stage(stage: object) -> bool:
+def is_macro_stage(stage: object) -> bool:
+    """Whether a decision is a stage of the macro space."""
     return (
         isinstance(stage, Mapping)
         and stage.keys() == STAGE
@@ -57,16 +58,17 @@ def _decision(name: str, value: object) -> str:
     name = name.replace("_", " ")
     if isinstance(value, list):
         return f"{_count(len(value), name)} ({'; '.join(_items(value))})" if value else f"no {name}"
-    return f"{name} {_value(value)}"
+    return f"{name} {spell(value)}"
 
 
 def _items(values: list[object]) -> list[str]:
     """Spell the items of a repeat, equal neighbours once."""
-    spelled = [(text, len(list(run))) for text, run in groupby(map(_value, values))]
+    spelled = [(text, len(list(run))) for text, run in groupby(map(spell, values))]
     return [f"{count} times {text}" if count > 1 else text for text, count in spelled]
 
 
-def _value(value: object) -> str:
+def spell(value: object) -> str:
+    """Return a decision's value in words."""
     if isinstance(value, Mapping):
         if cell := cell_of(value) or wired_cell_of(value):
             return cell.write(dict(value))

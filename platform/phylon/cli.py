@@ -14,6 +14,10 @@ import click
 from phylon.cli_bench import bench
 from phylon.cli_bring_up import cluster
 from phylon.cli_cluster import logs, status, stop, submit
+from phylon.cli_compare import compare
+from phylon.cli_export import export
+from phylon.cli_report import report
+from phylon.cli_sync import sync
 from phylon.streams import forgiving_output
 
 if TYPE_CHECKING:
@@ -108,8 +112,13 @@ def show(place: str, as_json: bool) -> None:
     "--export", metavar="FILE.parquet", type=click.Path(path_type=Path, dir_okay=False),
     help="Write the table to a Parquet file.",
 )  # fmt: skip
-def lineage(place: str, as_json: bool, export: Path | None) -> None:
+@click.option(
+    "--ancestry", metavar="ID", type=int,
+    help="Tell where this candidate comes from: its line of descent, with the gain of each step.",
+)  # fmt: skip
+def lineage(place: str, as_json: bool, export: Path | None, ancestry: int | None) -> None:
     """Tell who descends from whom."""
+    from phylon.ancestry import ancestry_rows, ancestry_table
     from phylon.lineage import lineage_rows, write_parquet
     from phylon.study import Study
 
@@ -119,13 +128,18 @@ def lineage(place: str, as_json: bool, export: Path | None) -> None:
         write_parquet(state, run_ids, export)
         click.echo(f"wrote {len(state.records)} candidates to {export}", err=True)
     if as_json:
-        _print_json(lineage_rows(state, run_ids))
-    elif not export:
+        _print_json(
+            lineage_rows(state, run_ids)
+            if ancestry is None
+            else ancestry_rows(state, ancestry, run_ids)
+        )
+    elif ancestry is not None or not export:
         from rich.console import Console
 
         from phylon.leaderboard import family_table
 
-        Console().print(family_table(state))
+        table = family_table(state) if ancestry is None else ancestry_table(state, ancestry)
+        Console().print(table)
 
 
 @cli.command("list")
@@ -178,7 +192,7 @@ def init(file: Path) -> None:
     click.echo(f"wrote {file}; edit it, then: phylon run {file}")
 
 
-for command in (bench, submit, status, logs, stop, cluster):
+for command in (bench, report, compare, export, sync, submit, status, logs, stop, cluster):
     cli.add_command(command)
 
 

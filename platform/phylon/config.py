@@ -20,15 +20,13 @@ from phylon.cluster.location import Location
 from phylon.config_errors import messages
 from phylon.config_resources import Resources
 from phylon.config_supernet import ENAS, Supernet, with_implied
+from phylon.config_tracking import Tracking
 from phylon.config_values import Amount, Count, Folder, Section, Seed, Text
 from phylon.errors import ConfigurationError
 from phylon.search.constraint import Constraint
 from phylon.search.objective import Objective
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_DATABASE_URI = re.compile(
-    r"(https?|databricks|(sqlite|postgresql|mysql|mssql)(\+\w+)?)://.+|databricks"
-)
 
 
 def _explicit_direction(value: object) -> object:
@@ -102,25 +100,6 @@ class Initial(Section):
     @classmethod
     def _from_bare_name(cls, value: object) -> object:
         return {"name": value} if isinstance(value, str) else value
-
-
-class Tracking(Section):
-    """Where MLflow keeps the runs."""
-
-    uri: str | None = Field(
-        default=None,
-        description="null: sqlite in the storage folder; none: no tracking; or an MLflow URI",
-    )
-
-    @field_validator("uri")
-    @classmethod
-    def _not_a_folder(cls, value: str | None) -> str | None:
-        if value is None or value == "none" or _DATABASE_URI.fullmatch(value):
-            return value
-        raise ValueError(
-            f"is {value!r}, which is not an MLflow server or database; allowed: null (sqlite in "
-            f"the storage folder), none, http(s)://HOST:PORT, sqlite:///FILE, postgresql://..."
-        )
 
 
 class StudyConfig(Section):

@@ -11,6 +11,7 @@ from phylon.search.errors import (
     SpaceError,
     SpaceExhausted,
     StudyError,
+    TrackingError,
     did_you_mean,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "SpaceError",
     "SpaceExhausted",
     "StudyError",
+    "TrackingError",
     "did_you_mean",
 ]

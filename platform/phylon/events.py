@@ -106,6 +106,10 @@ class Opened(Event):
         budget: What this driver was asked to search: candidates and hours.
         resources: What it gave each candidate.
         tracking: Where it kept MLflow's runs.
+        revision: The git commit of its working directory, and whether files differ from it
+            (``commit``, ``modified``); empty where there is none, or it is not known.
+        machine: Its machine: ``cpu``, ``cores``, ``memory`` in bytes, ``gpus`` by name.
+        slots: Candidates that it could have measured at once when it began; 0 if not known.
         dropped_bytes: Length of a torn tail that an earlier driver left.
     """
 
@@ -115,6 +119,9 @@ class Opened(Event):
     budget: dict[str, Any]
     resources: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
+    revision: dict[str, Any] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    slots: int = 0
     dropped_bytes: int = 0
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from types import TracebackType
 
 from phylon import events
 from phylon.cluster.location import CANDIDATES, Location
+from phylon.front import front
 from phylon.state import Record, StudyState
 
 _REMOVERS = 4  # threads: a store takes tens of milliseconds for a folder
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 class CandidateFolders:
     """Listens to a study and removes the checkpoints and weights that nobody will ask for again.
 
-    Kept are those of pending candidates, of the `keep` best of the search, of the final phase, and
-    of the supernet, whose weights may be extracted at any time; and, while the search goes on,
-    those of candidates that stopped before the study's epochs, until a candidate that continues
-    them has ended. Any of these may still be promoted: the more results there are, the more are
-    among the best. Of probes only the metrics count, and candidates that are scored with shared
-    weights have no folder.
+    Kept are those of pending candidates, of the `keep` best of the search and of its front, of the
+    final phase, and of the supernet, whose weights may be extracted at any time; and, while the
+    search goes on, those of candidates that stopped before the study's epochs, until a candidate
+    that continues them has ended. Any of these may still be promoted: the more results there are,
+    the more are among the best. Of probes only the metrics count, and candidates that are scored
+    with shared weights have no folder.
 
     They are removed in threads, since an object store takes its time. What cannot be removed
     stays, and is tried again by the next driver.
@@ -87,7 +87,7 @@ class CandidateFolders:
         contenders = [self._state.records[number] for number in self._kept | changed]
         best = sorted(filter(self._is_in_the_running, contenders), key=self._state.rank)
         changed |= self._kept
-        self._kept = {each.id for each in best[: self._keep]}
+        self._kept = self._best_of(best)
         self._promotable -= changed
         self._promotable |= {
             number for number in changed if self._may_be_promoted(self._state.records[number])
@@ -104,7 +104,11 @@ class CandidateFolders:
 
     def _best_of_search(self) -> set[int]:
         trained = (r for r in self._state.ranking("search") if not r.candidate.is_scored)
-        return {record.id for record in islice(trained, self._keep)}
+        return self._best_of(list(trained))
+
+    def _best_of(self, ranked: list[Record]) -> set[int]:
+        """Return the best and the front of some candidates that are sorted, the best first."""
+        return {record.id for record in ranked[: self._keep] + front(self._state, ranked)}
 
     def _is_in_the_running(self, record: Record) -> bool:
         return record.state == "completed" and not self._state.is_superseded(record)

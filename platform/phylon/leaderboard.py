@@ -68,7 +68,7 @@ def family_table(state: StudyState) -> Table:
         candidate = record.candidate
         found = (record.metrics.get(o.metric) for o in state.objectives)
         values = ["" if value is None else f"{value:.4f}" for value in found]
-        cells = [str(record.id), candidate.phase, _origin(record), str(candidate.generation)]
+        cells = [str(record.id), candidate.phase, origin(record), str(candidate.generation)]
         table.add_row(*cells, _state(state, record), *values)
     return table
 
@@ -136,7 +136,7 @@ def _search_table(state: StudyState, rows: int) -> Table:
         place = "infeasible" if state.violation(record) else str(rank)
         cells = [place, str(record.id), *values, *sizes, _epochs(record)]
         style = "dim" if state.violation(record) else "bold" if rank == 1 else None
-        table.add_row(*cells, _origin(record), describe(record.candidate.architecture), style=style)
+        table.add_row(*cells, origin(record), describe(record.candidate.architecture), style=style)
     return table
 
 
@@ -174,7 +174,8 @@ def plain_table(title: str, *, expand: bool = False) -> Table:
     )
 
 
-def _origin(record: Record) -> str:
+def origin(record: Record) -> str:
+    """Return how a candidate came about: ``crossover of 3, 7``."""
     parents = ", ".join(str(parent) for parent in record.candidate.parents)
     return f"{record.candidate.operator} of {parents}" if parents else record.candidate.operator
 

@@ -28,7 +28,7 @@ def lineage_rows(state: StudyState, run_ids: Mapping[int, str]) -> list[dict[str
         state: The study.
         run_ids: The MLflow run of each candidate that has one.
     """
-    return [_row(state, record, run_ids) for _, record in sorted(state.records.items())]
+    return [lineage_row(state, record, run_ids) for _, record in sorted(state.records.items())]
 
 
 def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
@@ -99,7 +99,8 @@ def save(table: pa.Table, file: Path) -> None:
         ) from error
 
 
-def _row(state: StudyState, record: Record, run_ids: Mapping[int, str]) -> dict[str, Any]:
+def lineage_row(state: StudyState, record: Record, run_ids: Mapping[int, str]) -> dict[str, Any]:
+    """Return one of `lineage_rows`."""
     candidate = record.candidate
     return {
         "id": candidate.id,

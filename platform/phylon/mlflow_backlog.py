@@ -9,8 +9,9 @@ from phylon.cluster.location import Location
 from phylon.errors import JournalError
 from phylon.events import Event
 from phylon.journal import JournalReader
-from phylon.mlflow_plan import Plan, Projection
+from phylon.mlflow_plan import Projection
 from phylon.mlflow_record import RunRecord
+from phylon.mlflow_writes import Plan
 from phylon.segments import count_events
 
 STRETCH = 500
@@ -34,6 +35,11 @@ class Backlog:
         self._record = record
         self._there = 0
         self.rewind()
+
+    @property
+    def ended(self) -> int:
+        """How many candidates have completed or failed by the end of the present stretch."""
+        return self.projection.state.completed + self.projection.state.failed
 
     def rewind(self) -> None:
         """Begin again at the first event that is not on record as sent."""

@@ -1,71 +1,109 @@
-"""What MLflow is given once for each study, beside its runs: documents, data, the best model."""
+"""What MLflow is given once for each study, beside its runs: documents, data, models, a report."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-import tempfile
-import warnings
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from phylon.mlflow_plan import Projection
+from phylon.cluster.location import Location
+from phylon.mlflow_backlog import Backlog
+from phylon.mlflow_documents import space_in_words, study_file
+from phylon.mlflow_models import log_models
 from phylon.mlflow_record import RunRecord
+from phylon.mlflow_report import ReportArtifact
 from phylon.mlflow_runs import StudyRuns
-
-if TYPE_CHECKING:
-    import numpy as np
-    from mlflow.entities import LoggedModel
-    from numpy.typing import NDArray
-    from torch import nn
-
-Winner = Callable[[], "tuple[nn.Module, NDArray[np.generic]] | None"]
-"""Returns a trained network and a batch of inputs (array or tensor), or None without a winner."""
-
-MODEL = "best"
+from phylon.models import Models
 
 
 class Extras:
-    """Uploads that are done once, each under a name.
+    """Uploads that are done once, each under a name; and a report that is replaced as it grows.
 
     Args:
-        winner: Returns the best network of a finished study; None to leave the model out.
+        study: Where the study lives.
+        models: Yields the best networks of a finished study; None to leave them out.
+        register: Name of the registered model that they become versions of; None for not.
     """
 
-    def __init__(self, winner: Winner | None) -> None:
-        self._winner = winner
+    def __init__(self, study: Location, models: Models | None, register: str | None) -> None:
+        self._models = models
+        self._register = register
+        self._report = ReportArtifact(study)
+        self._is_last_begun = False
 
-    def missing(self, projection: Projection, record: RunRecord) -> list[str]:
+    def missing(self, backlog: Backlog, record: RunRecord) -> list[str]:
         """Return the names of what should be in MLflow by now and is not."""
+        projection = backlog.projection
         if projection.created is None:
             return []
-        names = ["study.json", "space.json", "the data's name"]
-        if projection.finished is not None and self._winner:
-            names.append(f"the best model of event {projection.finished}")
+        names = ["study.yaml", "space.txt", "space.json", "the data's name"]
+        if projection.finished is not None and self._models:
+            known_as = f" as `{self._register}`" if self._register else ""
+            names.append(f"the best models at event {projection.finished}{known_as}")
+        if projection.finished is not None:
+            names.append(f"{_REPORT} at event {projection.finished}")
         return [name for name in names if name not in record.done]
 
-    def send(self, name: str, runs: StudyRuns, projection: Projection) -> None:
+    def send(self, name: str, runs: StudyRuns, backlog: Backlog, patience: float) -> bool:
         """Bring one of them to MLflow; harmless if it is there already.
+
+        Args:
+            name: Which.
+            runs: Where to.
+            backlog: How far the study is.
+            patience: Seconds to wait for the report, at most.
+
+        Returns:
+            Whether it is there; otherwise it is in the making.
 
         Raises:
             Exception: MLflow, its artifact store, or torch's export does not take it.
         """
-        created = projection.created
-        if created is None:
-            return
+        created = backlog.projection.created
+        assert created is not None, "what has not begun lacks nothing"
         match name:
-            case "study.json":
-                runs.client.log_dict(runs.study, created.config, name)
+            case "study.yaml":
+                runs.client.log_text(runs.study, study_file(created), name)
+            case "space.txt":
+                runs.client.log_text(runs.study, space_in_words(created), name)
             case "space.json":
                 runs.client.log_dict(runs.study, created.space, name)
             case "the data's name":
                 _log_data(runs, created.fingerprint)
+            case _ if name.startswith(_REPORT):
+                return self._send_last_report(runs, backlog.ended, patience)
             case _:
                 runs.adopt()  # The study is at its end: a last look for runs made twice.
-                if self._winner and (best := self._winner()):
-                    _log_model(runs, *best)
+                if self._models:
+                    log_models(runs, self._models, self._register)
+        return True
+
+    def refresh(self, runs: StudyRuns, ended: int) -> None:
+        """Bring a report to MLflow if one is due, and is built; never waits for it.
+
+        Args:
+            runs: Where to.
+            ended: How many candidates have ended.
+
+        Raises:
+            Exception: MLflow does not take it, or it could not be built.
+        """
+        if self._report.is_due(ended):
+            self._report.send(runs, ended, patience=0.0)
+
+    def close(self) -> None:
+        """End what is in the making."""
+        self._report.close()
+
+    def _send_last_report(self, runs: StudyRuns, ended: int, patience: float) -> bool:
+        if not self._is_last_begun:
+            self._report.drop()  # it does not show the end
+            self._is_last_begun = True
+        is_sent = self._report.send(runs, ended, patience)
+        self._is_last_begun = not is_sent
+        return is_sent
+
+
+_REPORT = "the report"
 
 
 def _log_data(runs: StudyRuns, fingerprint: dict[str, object]) -> None:
@@ -79,74 +117,3 @@ def _log_data(runs: StudyRuns, fingerprint: dict[str, object]) -> None:
     data = Dataset(name[:500], digest[:36], source_type="phylon", source=text, profile=text)
     tag = InputTag("mlflow.data.context", "training")
     runs.client.log_inputs(runs.study, datasets=[DatasetInput(data, [tag])])
-
-
-def _log_model(runs: StudyRuns, network: nn.Module, example: NDArray[np.generic]) -> None:
-    """Log a network as the study's model `best`, unless the same weights are there."""
-    from mlflow.entities import LoggedModelOutput
-
-    network = network.cpu().eval()
-    digest = _digest(network)
-    model = _find_model(runs, digest)
-    if model is None:
-        model = runs.client.create_logged_model(
-            runs.experiment, MODEL, runs.study, tags={"phylon.digest": digest}
-        )
-    if model.status != "READY":
-        _upload(runs, model, network, example)
-        runs.client.finalize_logged_model(model.model_id, "READY")
-    outputs = runs.client.get_run(runs.study).outputs
-    if model.model_id not in [o.model_id for o in (outputs.model_outputs if outputs else [])]:
-        runs.client.log_outputs(runs.study, [LoggedModelOutput(model.model_id, 0)])
-
-
-def _find_model(runs: StudyRuns, digest: str) -> LoggedModel | None:
-    text = f"source_run_id = '{runs.study}' AND name = '{MODEL}'"
-    found = runs.client.search_logged_models([runs.experiment], text)
-    return next((m for m in found if m.tags.get("phylon.digest") == digest), None)
-
-
-def _upload(
-    runs: StudyRuns, model: LoggedModel, network: nn.Module, example: NDArray[np.generic]
-) -> None:
-    import numpy as np
-    import torch
-
-    # MLflow warns of its own type hints when its model flavours are imported.
-    warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
-    from mlflow.models import Model, infer_signature
-    from mlflow.pytorch import save_model
-
-    # The export would take a batch of one for the only size that there is.
-    example = np.resize(np.asarray(example), (max(2, len(example)), *example.shape[1:]))
-    with torch.inference_mode():
-        output = network(torch.from_numpy(example)).numpy()
-    about = Model(
-        artifact_path=model.artifact_location,
-        model_uuid=model.model_id,
-        model_id=model.model_id,
-        run_id=runs.study,
-    )
-    with tempfile.TemporaryDirectory() as parent:
-        folder = Path(parent) / MODEL
-        save_model(
-            network,
-            folder,
-            mlflow_model=about,
-            signature=infer_signature(example, output),
-            input_example=example,
-            pip_requirements=[f"torch=={re.sub('[+].*', '', torch.__version__)}"],
-            serialization_format="pt2",
-        )
-        runs.client.log_model_artifacts(model.model_id, str(folder))
-
-
-def _digest(network: nn.Module) -> str:
-    """Return a digest of a network's weights: equal for equal networks."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

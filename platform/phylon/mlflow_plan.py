@@ -6,96 +6,70 @@ every write may be repeated without harm. That is how each thing gets to MLflow 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import posixpath
-import re
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 from phylon import events
+from phylon.mlflow_family import Family
+from phylon.mlflow_metrics import StudyMetrics
+from phylon.mlflow_names import KeyNames, flatten
 from phylon.mlflow_record import STUDY
-from phylon.search.candidate import Candidate
-from phylon.search.constraint import Constraint, total_violation
-from phylon.search.objective import Objective
+from phylon.mlflow_tags import about_driver, born, ended
+from phylon.mlflow_writes import MAX_PARAM, MAX_TAG, Birth, Plan, RunWrites, milliseconds, points
+from phylon.state import StudyState
 
-MAX_KEY = 250
-MAX_PARAM = 6000
-MAX_TAG = 8000
-
-
-class Point(NamedTuple):
-    """One value of a metric, at `time` in milliseconds since the epoch."""
-
-    key: str
-    value: float
-    time: int
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class Birth:
-    """How a run begins, at `time` in milliseconds since the epoch."""
-
-    name: str
-    time: int
-    tags: dict[str, str]
-
-
-@dataclass(slots=True)
-class RunWrites:
-    """What is to be written to one run, in any order but for its birth.
-
-    Attributes:
-        birth: How to create the run; None if it exists.
-        params: Decisions and settings.
-        tags: Tags to set.
-        metrics: Points to add.
-        status: MLflow's status of the run and since when, in milliseconds since the epoch.
-    """
-
-    birth: Birth | None = None
-    params: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    metrics: list[Point] = field(default_factory=list)
-    status: tuple[str, int] | None = None
-
-
-Plan = dict[int, RunWrites]
+_COSTS = ("seconds", "cpu_seconds", "gpu_seconds")
 
 
 class Projection:
     """Turns the events of one study, in order, into writes to MLflow.
 
     Attributes:
-        created: The event that began the study; None until it was read.
+        state: The study so far.
         finished: Index of the `Finished` event at the study's end so far; None if there is none.
     """
 
     def __init__(self) -> None:
-        self.created: events.Created | None = None
+        self.state = StudyState()
         self.finished: int | None = None
         self._events = 0
-        self._objectives: tuple[Objective, ...] = ()
-        self._constraints: tuple[Constraint, ...] = ()
-        self._pending: dict[int, Candidate] = {}
         self._halted = False
-        self._completed = 0
-        self._best: dict[str, float] = {}
         self._probes = 0
+        self._metrics = StudyMetrics(self.state)
+        self._family = Family(self.state)
+        self._params = KeyNames()
+        self._keys = KeyNames(reserved=_COSTS)
+
+    @property
+    def created(self) -> events.Created | None:
+        """The event that began the study; None until it was read."""
+        return self.state.created
 
     def plan(self, history: Iterable[events.Event]) -> Plan:
         """Take the next events into account and return what they mean, run by run."""
         writes: Plan = defaultdict(RunWrites)
+        known = len(self._params.changed), len(self._keys.changed)
         for event in history:
+            self.state.apply(event)
             self._apply(event, writes)
             self._events += 1
+        self._tell_names(known, writes)
+        names = [*self._keys.changed.items(), *self._params.changed.items()]
+        for run, note in self._family.new_notes(self._metrics.leader, names):
+            writes[run].note = note
         return dict(writes)
 
     def _apply(self, event: events.Event, writes: Plan) -> None:
+        self._family.take(event)
+        news = self._metrics.take(event)
+        if news:
+            keys, time = self._keys.of(news), milliseconds(event.time)
+            writes[STUDY].metrics += points(keys, time, self.state.completed)
+            # A hypervolume means nothing without the point where it ends.
+            for kind, point in self._metrics.references.items():
+                writes[STUDY].tags[f"phylon.reference.{kind}"] = json.dumps(point)[:MAX_TAG]
         match event:
             case events.Created():
                 self._create(event, writes[STUDY])
@@ -104,8 +78,7 @@ class Projection:
             case events.Ranked():
                 self._rank(event, writes[STUDY])
             case events.Tested():
-                writes[STUDY].metrics += _points(_spread(event.metrics), _ms(event.time), 0)
-                writes[STUDY].tags["phylon.winners"] = json.dumps(event.candidate_ids)
+                self._test(event, writes[STUDY])
             case events.Interrupted() | events.Finished():
                 self._halt(event, writes)
             case _:
@@ -117,95 +90,48 @@ class Projection:
             case events.Proposed():
                 self._propose(event, writes[event.candidate.id])
             case events.Reported(candidate_id=number, measurement=measurement):
-                points = _points(measurement.metrics, _ms(event.time), measurement.step)
-                writes[number].metrics += points
-            case events.Completed():
-                self._complete(event, writes)
-            case events.Failed():
-                self._fail(event, writes[event.candidate_id])
+                keys, time = self._keys.of(measurement.metrics), milliseconds(event.time)
+                writes[number].metrics += points(keys, time, measurement.step)
+            case events.Completed() | events.Failed():
+                self._end(event, writes[event.candidate_id])
             case events.Lost():
                 writes[event.candidate_id].tags["phylon.lost"] = event.reason[:MAX_TAG]
 
     def _create(self, event: events.Created, writes: RunWrites) -> None:
-        self.created = event
-        self._objectives = tuple(Objective(**item) for item in event.config["objectives"])
-        self._constraints = tuple(Constraint(**i) for i in event.config.get("constraints", ()))
         tags = {
             "phylon.kind": "study",
             "phylon.study": event.uid,
             "phylon.state": "running",
             "phylon.data": json.dumps(event.fingerprint)[:MAX_TAG],
         }
-        writes.birth = Birth(event.config["name"], _ms(event.time), tags)
+        writes.birth = Birth(event.config["name"], milliseconds(event.time), tags)
         # The space is a tree, not a setting; it goes to the artifacts.
         settings = {key: value for key, value in event.config.items() if key != "space"}
-        writes.params.update(as_params(flatten(settings)))
+        writes.params.update(self._as_params(flatten(settings)))
 
     def _open(self, event: events.Opened, writes: Plan) -> None:
-        tags = writes[STUDY].tags
-        tags |= {f"phylon.version.{name}": value for name, value in event.versions.items()}
-        tags["phylon.driver"] = f"{event.host}:{event.pid}"
-        tags["phylon.budget"] = json.dumps(event.budget)
+        writes[STUDY].tags |= about_driver(event)
         if self._halted:
-            tags["phylon.state"] = "running"
-            for run in (STUDY, *self._pending):
-                writes[run].status = ("RUNNING", _ms(event.time))
+            writes[STUDY].tags["phylon.state"] = "running"
+            for run in (STUDY, *self.state.pending):
+                writes[run].status = ("RUNNING", milliseconds(event.time))
         self._halted, self.finished = False, None
 
     def _propose(self, event: events.Proposed, writes: RunWrites) -> None:
-        candidate = event.candidate
-        self._pending[candidate.id] = candidate
-        tags = {
-            "phylon.kind": "candidate",
-            "phylon.study": self.created.uid if self.created else "",
-            "phylon.id": str(candidate.id),
-            "phylon.parents": json.dumps(candidate.parents)[:MAX_TAG],
-            "phylon.operator": candidate.operator,
-            "phylon.generation": str(candidate.generation),
-            "phylon.phase": candidate.phase,
-            "phylon.key": candidate.architecture.key,
-            "phylon.seed": str(candidate.seed),
-            "phylon.state": "pending",
-        }
-        if candidate.continues is not None:
-            tags["phylon.continues"] = str(candidate.continues)
-        if candidate.inherit_from is not None:
-            tags["phylon.inherit_from"] = str(candidate.inherit_from)
+        candidate, created = event.candidate, self.state.created
         name = "supernet" if candidate.phase == "supernet" else f"candidate {candidate.id}"
-        writes.birth = Birth(name, _ms(event.time), tags)
-        writes.params.update(as_params(candidate.architecture.flat))
+        tags = born(candidate, created.uid if created else "")
+        writes.birth = Birth(name, milliseconds(event.time), tags)
+        writes.params.update(self._as_params(candidate.architecture.flat))
 
-    def _complete(self, event: events.Completed, writes: Plan) -> None:
-        time = _ms(event.time)
-        candidate = self._pending.pop(event.candidate_id)
-        self._completed += 1
-        run = writes[event.candidate_id]
-        run.tags |= {"phylon.state": "completed", "phylon.node": event.node}
-        run.metrics.append(Point("seconds", event.seconds, time, 0))
-        run.status = ("FINISHED", time)
-        if candidate.phase == "supernet":
-            return
-        if self._constraints:
-            violation = total_violation(self._constraints, event.metrics)
-            run.tags["phylon.violation"] = f"{violation:.6g}"
-            if violation:
-                return
-        if candidate.phase in ("search", "final"):
-            kind = "best.shared" if candidate.is_scored else "best"
-            best = self._best_so_far(event.metrics, kind)
-            writes[STUDY].metrics += _points(best, time, self._completed)
-
-    def _best_so_far(self, metrics: Mapping[str, float], kind: str) -> dict[str, float]:
-        """Return the best of each objective; scores with shared weights are a kind of their own."""
-        best = {}
-        for objective in self._objectives:
-            name, value = objective.metric, metrics[objective.metric]
-            key = f"{kind}.{name}"
-            held = {name: self._best.get(key, value)}
-            if objective.loss(metrics) <= objective.loss(held):
-                self._best[key] = value
-            best[key] = self._best[key]
-        return best
+    def _end(self, event: events.Completed | events.Failed, writes: RunWrites) -> None:
+        record, time = self.state.records[event.candidate_id], milliseconds(event.time)
+        writes.tags |= ended(record, self.state)
+        shares = {"cpu_seconds": "cpus", "gpu_seconds": "gpus"}
+        held = {key: event.resources.get(kind) for key, kind in shares.items()}
+        costs = {key: event.seconds * share for key, share in held.items() if share is not None}
+        writes.metrics += points({"seconds": event.seconds, **costs}, time, 0)
+        writes.status = ("FINISHED" if isinstance(event, events.Completed) else "FAILED", time)
 
     def _rank(self, event: events.Ranked, writes: RunWrites) -> None:
         if event.probes > self._probes:  # the verdict may come later, of the same probes
@@ -217,22 +143,21 @@ class Projection:
                 "rank_correlation_top_half": event.top_half,
             }
             told = {name: value for name, value in found.items() if value is not None}
-            writes.metrics += _points(told, _ms(event.time), event.probes)
+            writes.metrics += points(told, milliseconds(event.time), event.probes)
         if event.verdict:
             writes.tags["phylon.rank_verdict"] = event.verdict
 
-    def _fail(self, event: events.Failed, writes: RunWrites) -> None:
-        del self._pending[event.candidate_id]
-        writes.tags |= {"phylon.state": "failed", "phylon.reason": event.reason[:MAX_TAG]}
-        writes.tags["phylon.node"] = event.node
-        writes.status = ("FAILED", _ms(event.time))
+    def _test(self, event: events.Tested, writes: RunWrites) -> None:
+        keys = self._keys.of(_spread(event.metrics))
+        writes.metrics += points(keys, milliseconds(event.time), 0)
+        writes.tags["phylon.winners"] = json.dumps(event.candidate_ids)
 
     def _halt(self, event: events.Interrupted | events.Finished, writes: Plan) -> None:
-        time = _ms(event.time)
+        time = milliseconds(event.time)
         is_finished = isinstance(event, events.Finished)
         self._halted = True
         self.finished = self._events if is_finished else None
-        for candidate_id in self._pending:
+        for candidate_id in self.state.pending:
             writes[candidate_id].status = ("KILLED", time)
         writes[STUDY].status = ("FINISHED" if is_finished else "KILLED", time)
         writes[STUDY].tags |= {
@@ -240,47 +165,22 @@ class Projection:
             "phylon.ending": event.reason[:MAX_TAG],
         }
 
+    def _as_params(self, flat: Mapping[str, object]) -> dict[str, str]:
+        return {self._params[name]: str(value)[:MAX_PARAM] for name, value in flat.items()}
 
-def flatten(value: object, path: str = "") -> dict[str, object]:
-    """Return nested JSON data as a flat dict of scalars by dotted path.
+    def _tell_names(self, known: tuple[int, int], writes: Plan) -> None:
+        """Write down names that MLflow does not take, and the keys that they have instead.
 
-    >>> flatten({"budget": {"candidates": 30}, "objectives": [{"metric": "accuracy"}]})
-    {'budget.candidates': 30, 'objectives.0.metric': 'accuracy'}
-    """
-    if isinstance(value, Mapping):
-        items: Iterator[tuple[object, object]] = iter(value.items())
-    elif isinstance(value, list | tuple):
-        items = iter(enumerate(value))
-    else:
-        return {path: value}
-    return {
-        name: leaf
-        for key, child in items
-        for name, leaf in flatten(child, f"{path}.{key}" if path else str(key)).items()
-    }
-
-
-def as_params(flat: Mapping[str, object]) -> dict[str, str]:
-    """Return decisions as params that MLflow takes: legal names, values of bounded length."""
-    return {legal_key(name): str(value)[:MAX_PARAM] for name, value in flat.items()}
-
-
-def legal_key(name: str) -> str:
-    """Return the name itself if MLflow takes it, else the nearest that it does.
-
-    >>> legal_key("stages.0.width"), legal_key("f1 (macro)")
-    ('stages.0.width', 'f1 _macro_')
-    """
-    key = re.sub(r"[^\w.\- :/]", "_", name)
-    if posixpath.normpath(key) != key or key.startswith((".", "/")):
-        key = "_" + key.replace("/", "_")
-    if len(key) > MAX_KEY:
-        key = f"{key[: MAX_KEY - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return key
-
-
-def _points(metrics: Mapping[str, float], time: int, step: int) -> list[Point]:
-    return [Point(legal_key(name), float(value), time, step) for name, value in metrics.items()]
+        Args:
+            known: How many of params and of metrics were written down before.
+            writes: Where to.
+        """
+        if known != (len(self._params.changed), len(self._keys.changed)):
+            self._family.mark(STUDY)
+        kinds = {"param": self._params, "metric": self._keys}
+        for (kind, keys), before in zip(kinds.items(), known, strict=True):
+            for key, name in list(keys.changed.items())[before:]:
+                writes[STUDY].tags[f"phylon.{kind}.{key}"] = name[:MAX_TAG]
 
 
 def _spread(metrics: Mapping[str, list[float]]) -> dict[str, float]:
@@ -291,7 +191,3 @@ def _spread(metrics: Mapping[str, list[float]]) -> dict[str, float]:
         values[key] = statistics.fmean(column)
         values[f"{key}.std"] = statistics.stdev(column) if len(column) > 1 else 0.0
     return values
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)

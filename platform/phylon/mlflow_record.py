@@ -13,13 +13,17 @@ import os
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pyarrow import fs
 
 from phylon.cluster.location import Location
+from phylon.errors import StudyError
 from phylon.journal import decode_line
+from phylon.lock import hold
+from phylon.mlflow_trouble import public
 from phylon.segments import SUFFIX
 
 STUDY = -1
@@ -32,8 +36,8 @@ WRITE_EVERY_S = 5.0
 class RunRecord:
     """The runs that exist, how far the journal was sent, and what else was done.
 
-    One thread of one process may write it (the study's driver); others may read meanwhile. Where
-    nothing can be appended to, the whole is written anew, at most every few seconds.
+    Whoever writes holds it meanwhile, and uses it from one thread; others may read. Where nothing
+    can be appended to, the whole is written anew, at most every few seconds.
 
     Args:
         log: The file; it need not exist.
@@ -55,15 +59,38 @@ class RunRecord:
         self._log = log
         self._file: BinaryIO | None = None
         self._written_at = -math.inf
-        self._clear()
-        for entry in _entries(log):
-            self._apply(entry)
+        self._read()
 
     @classmethod
     def of(cls, study: Location, uri: str) -> RunRecord:
         """Return the record of a study's runs in the MLflow at `uri`."""
         digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
         return cls(study / FOLDER / f"{digest}{SUFFIX}", uri)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other writers out, a driver or `phylon sync`, and take in what the last one wrote.
+
+        Raises:
+            StudyError: A living process writes it.
+            OSError: The storage cannot be used.
+        """
+        place = self._log.parent / self._log.name.removesuffix(SUFFIX)
+        if place.local:
+            place.local.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(hold(place))
+            except StudyError as error:
+                raise StudyError(
+                    f"another process sends this study to {public(self.uri)} already"
+                ) from error
+            self._read()
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # it is a cache
+                    self.close()
 
     def note_experiment(self, experiment: str) -> None:
         """Remember which experiment the study belongs to."""
@@ -93,6 +120,11 @@ class RunRecord:
         if self._log.local is None and self._written_at > -math.inf:
             self._log.write(self._lines())
             self._written_at = -math.inf
+
+    def _read(self) -> None:
+        self._clear()
+        for entry in _entries(self._log):
+            self._apply(entry)
 
     def _clear(self) -> None:
         self.experiment = ""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from phylon import events
 from phylon.mlflow_client import artifact_location, open_client
-from phylon.mlflow_plan import Birth, RunWrites
+from phylon.mlflow_notes import render
 from phylon.mlflow_record import STUDY, RunRecord
+from phylon.mlflow_writes import Birth, RunWrites
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,6 +22,8 @@ log = logging.getLogger("phylon.tracker")
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 # MLflow takes 100 params, 100 tags, 1000 metrics and 1000 of all together in one call.
 _PARAMS, _TAGS, _METRICS = 100, 100, 800
+_NOTE = "mlflow.note.content"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 class RunsLostError(Exception):
@@ -43,6 +46,7 @@ class StudyRuns:
     def __init__(self, uri: str, record: RunRecord, created: events.Created) -> None:
         self._record = record
         self._created = created
+        self._made: set[int] = set()
         self.client = open_client(uri)
         if not record.experiment:
             name = created.config["name"]
@@ -56,18 +60,32 @@ class StudyRuns:
         """Id of the study's own run."""
         return self._record.runs[STUDY]
 
+    def run_of(self, candidate_id: int) -> str:
+        """Return the id of a candidate's run, which was written to before."""
+        return self._record.runs[candidate_id]
+
+    def begin(self, candidate_id: int, writes: RunWrites) -> None:
+        """Make a run that is to be written to, if there is none, so that notes can link to it."""
+        if writes.birth and candidate_id not in self._record.runs:
+            self._allow(self._create, candidate_id, writes.birth)
+
     def write(self, candidate_id: int, writes: RunWrites) -> None:
-        """Bring a candidate's run, or the study's (`STUDY`), up to date.
+        """Bring a candidate's run, or the study's (`STUDY`), up to date, once it has begun.
 
         What MLflow refuses for good is left out with a warning.
 
         Raises:
             RunsLostError: The study's run is gone.
         """
+        if candidate_id in self._record.runs:
+            self._allow(self._write, candidate_id, writes)
+
+    def _allow(self, call: Callable[[int, Any], None], candidate_id: int, what: object) -> None:
+        """Do something to a run, unless MLflow refuses it."""
         from mlflow.exceptions import MlflowException
 
         try:
-            self._write(candidate_id, writes)
+            call(candidate_id, what)
         except MlflowException as error:
             if error.error_code not in _REFUSALS:
                 raise
@@ -120,14 +138,12 @@ class StudyRuns:
         raise RunsLostError
 
     def _write(self, candidate_id: int, writes: RunWrites) -> None:
-        run_id = self._record.runs.get(candidate_id)
+        run_id = self._record.runs[candidate_id]
         tags = dict(writes.tags)
-        if writes.birth and run_id is None:
-            run_id = self._create(candidate_id, writes.birth)
-        elif writes.birth:
+        if writes.birth and candidate_id not in self._made:
             tags = self._birth_tags(candidate_id, writes.birth) | tags
-        if run_id is None:
-            return
+        if writes.note is not None:
+            tags[_NOTE] = render(writes.note, self.experiment, self._record.runs)
         self._log(run_id, writes, tags)
         match writes.status:
             case ("RUNNING", _):
@@ -135,16 +151,15 @@ class StudyRuns:
             case (status, time):
                 self.client.set_terminated(run_id, status, end_time=time)
 
-    def _create(self, candidate_id: int, birth: Birth) -> str:
+    def _create(self, candidate_id: int, birth: Birth) -> None:
         run = self.client.create_run(
             self.experiment,
             start_time=birth.time,
             tags=self._birth_tags(candidate_id, birth),
             run_name=birth.name,
         )
-        run_id: str = run.info.run_id
-        self._record.note_run(candidate_id, run_id)
-        return run_id
+        self._record.note_run(candidate_id, run.info.run_id)
+        self._made.add(candidate_id)
 
     def _birth_tags(self, candidate_id: int, birth: Birth) -> dict[str, str]:
         if candidate_id == STUDY:
@@ -170,7 +185,7 @@ def _experiment(client: MlflowClient, name: str, location: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return client.create_experiment(name, artifact_location=location)
+            return client.create_experiment(name, location, tags=_KIND)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

@@ -9,10 +9,11 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from phylon import events
 from phylon.cluster.location import Location
-from phylon.environment import versions
+from phylon.environment import machine, revision, versions
 from phylon.journal import JournalReader, JournalWriter
 from phylon.ledger import replay
 from phylon.lock import Hold
@@ -52,8 +53,12 @@ class OpenStudy:
     dropped_bytes: int
     held_by: Hold
 
-    def begin(self) -> None:
-        """Write that this driver takes the study over; the first one also writes what it is."""
+    def begin(self, slots: int) -> None:
+        """Write that this driver takes the study over; the first one also writes what it is.
+
+        Args:
+            slots: How many candidates it can measure at once.
+        """
         config = self.study.config
         batch: list[events.Event] = [] if self.state.created else [_created(self.study)]
         batch.append(
@@ -64,6 +69,9 @@ class OpenStudy:
                 budget=config.budget.model_dump(),
                 resources=config.resources.model_dump(),
                 tracking=config.tracking.model_dump(),
+                revision=revision(Path.cwd()),
+                machine=machine(),
+                slots=slots,
                 dropped_bytes=self.dropped_bytes,
             )
         )

@@ -6,7 +6,6 @@ import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from phylon import events
 from phylon.agenda import SAMPLES_PER_PROBE
@@ -23,6 +22,9 @@ from phylon.folders import CandidateFolders
 from phylon.ledger import Ledger, Listener
 from phylon.lock import Hold, hold
 from phylon.mlflow_client import tracking_uri
+from phylon.mlflow_extras import Extras
+from phylon.mlflow_machine import MachineMeter
+from phylon.models import best_models
 from phylon.opening import OpenStudy, open_journal
 from phylon.planning import new_shares
 from phylon.priming import Priming
@@ -30,7 +32,7 @@ from phylon.progress import Progress
 from phylon.resumption import check_place, check_storage, has_more_to_do
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Phase
-from phylon.search.evaluation import Adviser, NetworkKeeper
+from phylon.search.evaluation import Adviser
 from phylon.signals import calling_on_signal
 from phylon.state import StudyState
 from phylon.streams import forgiving
@@ -58,8 +60,8 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
         held = stack.enter_context(_held(study))
         check_place(study.location, resume=resume)
         opened = stack.enter_context(open_journal(study, held))
-        opened.begin()
-        tracker = stack.enter_context(_tracker(study, opened.state, uri))
+        opened.begin(executor.slots)
+        tracker = stack.enter_context(_tracker(study, opened.state, uri, MachineMeter()))
         listeners: list[Listener] = [stack.enter_context(_folders(study, opened.state))]
         if tracker:
             listeners.append(lambda _: tracker.wake())
@@ -97,29 +99,21 @@ def _folders(study: Study, state: StudyState) -> CandidateFolders:
 
 
 @contextmanager
-def _tracker(study: Study, state: StudyState, uri: str | None) -> Iterator[Tracker | None]:
+def _tracker(
+    study: Study, state: StudyState, uri: str | None, machine: MachineMeter | None = None
+) -> Iterator[Tracker | None]:
     if uri is None:
         yield None
         return
-    tracker = Tracker(study.location, uri, winner=functools.partial(_winner, study, state))
+    models = functools.partial(best_models, study, state)
+    extras = Extras(study.location, models, study.config.tracking.register)
+    tracker = Tracker(study.location, uri, extras, machine)
     tracker.start()
     try:
         yield tracker
     finally:
         is_over = isinstance(state.ending, events.Finished)
         tracker.close(PATIENCE_AT_THE_END_S if is_over else PATIENCE_WHEN_STOPPED_S)
-
-
-def _winner(study: Study, state: StudyState) -> tuple[Any, Any] | None:
-    """Return the best network and an example of its input, if the evaluator keeps networks."""
-    evaluator = study.parts.evaluator
-    if state.best is None or state.best.candidate.is_scored:
-        return None
-    if not isinstance(evaluator, NetworkKeeper):
-        return None
-    candidate = state.best.candidate
-    mirror = Mirror(study.location)
-    return evaluator.network(candidate, mirror.fetch(candidate))
 
 
 @contextmanager

@@ -146,9 +146,7 @@ class Study:
         Args:
             state: The study's state, if it was just read.
         """
-        if isinstance((state or self.state()).ending, Finished):
-            return "finished"
-        return "running" if is_held(self.location) else "interrupted"
+        return status_of(self.location, state or self.state())
 
     def run_ids(self) -> dict[int, str]:
         """Return the MLflow run of each candidate that has one."""
@@ -161,6 +159,13 @@ def read_state(location: Location) -> StudyState:
     """Return the state of the study that lives there; one without `created` if there is none."""
     journal = location / JOURNAL
     return StudyState(JournalReader(journal.filesystem, journal.path).read())
+
+
+def status_of(location: Location, state: StudyState) -> Status:
+    """Return whether a driver runs the study that lives there, or it is at its end, or neither."""
+    if isinstance(state.ending, Finished):
+        return "finished"
+    return "running" if is_held(location) else "interrupted"
 
 
 def _latest_settings(state: StudyState) -> dict[str, Any]:

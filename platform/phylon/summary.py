@@ -71,7 +71,7 @@ def _group(state: StudyState, group: Sequence[Record]) -> dict[str, Any]:
         "inherit_from": candidate.inherit_from,
         "ids": sorted(record.id for record in group),
         "metrics": {
-            objective.metric: _spread([record.metrics[objective.metric] for record in group])
+            objective.metric: spread([record.metrics[objective.metric] for record in group])
             for objective in state.objectives
         },
     }
@@ -80,10 +80,11 @@ def _group(state: StudyState, group: Sequence[Record]) -> dict[str, Any]:
 def _test(state: StudyState) -> dict[str, Any] | None:
     if state.tested is None:
         return None
-    return {metric: _spread(values) for metric, values in state.tested.metrics.items()}
+    return {metric: spread(values) for metric, values in state.tested.metrics.items()}
 
 
-def _spread(values: list[float]) -> dict[str, Any]:
+def spread(values: list[float]) -> dict[str, Any]:
+    """Return mean and standard deviation over seeds, and the values themselves."""
     return {
         "mean": statistics.fmean(values),
         "std": statistics.stdev(values) if len(values) > 1 else 0.0,

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from contextlib import suppress
-from urllib.parse import urlsplit, urlunsplit
 
 from phylon.cluster.location import Location
-from phylon.errors import JournalError
-from phylon.mlflow_backlog import Backlog
-from phylon.mlflow_extras import Extras, Winner
-from phylon.mlflow_record import RunRecord, run_ids
-from phylon.mlflow_runs import RunsLostError, StudyRuns
+from phylon.errors import StudyError
+from phylon.mlflow_extras import Extras
+from phylon.mlflow_machine import MachineMeter
+from phylon.mlflow_record import run_ids
+from phylon.mlflow_sender import Sender
+from phylon.mlflow_trouble import Trouble, brief, explain, public
 
-__all__ = ["Tracker", "Winner", "run_ids"]
+__all__ = ["Tracker", "run_ids"]
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,8 @@ POLL_S = 1.0
 REST_S = 0.5
 MAX_BACKOFF_S = 10.0
 EXTRAS_BACKOFF_S = 60.0
+TRIES_AT_THE_END = 3
+REPORT_PATIENCE_S = 30.0
 
 
 class Tracker:
@@ -30,7 +32,7 @@ class Tracker:
 
     What MLflow should hold is a function of the journal, so nothing is lost when MLflow is away or
     the driver is killed: the tracker remembers how far it was and goes on from there, with the same
-    runs. It warns once when MLflow cannot be reached, and raises nothing, ever.
+    runs. It warns once of each reason why MLflow cannot be used, and raises nothing, ever.
 
     Start it when all packages that the driver needs are imported: it imports MLflow, and two
     threads that import the same large packages get in each other's way.
@@ -38,24 +40,25 @@ class Tracker:
     Args:
         study: Where the study lives.
         uri: Where MLflow is.
-        winner: Returns the best network of the finished study and an example of its input.
+        extras: What is sent beside the runs.
+        machine: Tells how busy this machine is, which the study's run shows; None to leave it out.
     """
 
-    def __init__(self, study: Location, uri: str, *, winner: Winner | None = None) -> None:
+    def __init__(
+        self, study: Location, uri: str, extras: Extras, machine: MachineMeter | None = None
+    ) -> None:
         self._study = study
         self._uri = uri
-        self._extras = Extras(winner)
+        self._machine = machine
         self._extras_due = 0.0
         self._failed_extras: set[str] = set()
-        self._record = RunRecord.of(study, uri)
         self._thread = threading.Thread(target=self._run, name="phylon-tracker", daemon=True)
         self._awake = threading.Event()
         self._closing = threading.Event()
+        self._patience_ends = math.inf
         self._status = "starting"
-        self._complaint = ""
-        self._is_abandoned = False
-        self._backlog = Backlog(study, self._record)
-        self._runs: StudyRuns | None = None
+        self._complaints: set[str] = set()
+        self._sender = Sender(study, uri, extras)
 
     @property
     def status(self) -> str:
@@ -79,48 +82,53 @@ class Tracker:
         Returns:
             How many events MLflow still lacks; they are sent when the study is resumed.
         """
+        self._patience_ends = time.monotonic() + timeout
         self._closing.set()
         self._awake.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
-            self._is_abandoned = True
-        missing = len(self._backlog)
-        lacks = [f"the last {missing} events"] if missing else self._missing_extras()
+            self._patience_ends = -math.inf
+        self._sender.close()
+        missing = len(self._sender.backlog)
+        lacks = [f"the last {missing} events"] if missing else self._sender.missing_extras()
         if lacks:
             log.warning(
-                "MLflow at %s still lacks %s; `phylon resume %s` sends what is missing",
-                _public(self._uri), " and ".join(lacks), self._study,
+                "MLflow at %s still lacks %s; `phylon sync %s` sends what is missing",
+                public(self._uri), " and ".join(lacks), self._study,
             )  # fmt: skip
         return missing
 
+    def _is_abandoned(self) -> bool:
+        return time.monotonic() > self._patience_ends
+
     def _run(self) -> None:
         try:
-            self._follow()
+            failures, is_over = 0, False
+            while not is_over:
+                try:
+                    with self._sender.opened():
+                        self._follow()
+                    is_over = True
+                except (StudyError, OSError) as error:
+                    failures += 1
+                    trouble = Trouble("study", brief(error), "it is tried again")
+                    is_over = not self._endure(trouble, failures)
         except Exception:
             self._status = "stopped by an error in phylon"
             log.exception("tracking of %s stopped; the search goes on without it", self._study)
-        finally:
-            with suppress(OSError):  # it is a cache
-                self._record.close()
 
     def _follow(self) -> None:
-        failures = 0
-        while True:
+        failures, written = 0, 0
+        while not self._is_abandoned():
             began = time.thread_time()
             try:
                 is_idle = self._step()
-            except RunsLostError:
-                self._runs = None
-                self._backlog.rewind()
-                continue
             except Exception as error:  # noqa: BLE001 - MLflow raises whatever its libraries do
-                if self._is_abandoned:
+                self._sender.disconnect()
+                failures = failures + 1 if self._sender.written == written else 1
+                written = self._sender.written
+                if self._is_abandoned() or not self._endure(explain(error, self._uri), failures):
                     return
-                self._complain(error)
-                if self._closing.is_set():
-                    return
-                failures += 1
-                self._closing.wait(min(2.0 ** (failures - 1), MAX_BACKOFF_S))
                 continue
             failures = 0
             if is_idle and self._closing.is_set():
@@ -133,76 +141,74 @@ class Tracker:
 
     def _step(self) -> bool:
         """Send the next stretch of the journal; return whether there was none."""
-        plan = self._backlog.next_plan()
-        if not plan:
+        if self._machine:
+            self._machine.sample(is_last=self._closing.is_set())
+            self._sender.send_points(self._machine)
+        if not self._sender.send_stretch(self._is_abandoned):
             self._send_extras()
             return True
-        runs = self._connected()
-        for candidate_id, writes in plan.items():
-            if self._is_abandoned:
-                raise TimeoutError
-            runs.write(candidate_id, writes)
-        self._backlog.mark_sent()
-        sent = self._record.sent
-        self._status = "in step" if self._backlog.is_last else f"catching up, {sent} events sent"
+        sent = self._sender.record.sent
+        is_last = self._sender.backlog.is_last
+        self._status = "in step" if is_last else f"catching up, {sent} events sent"
         return False
 
     def _send_extras(self) -> None:
-        """Upload what is missing beside the runs."""
-        is_due = self._closing.is_set() or time.monotonic() >= self._extras_due
-        for name in self._missing_extras() if is_due else ():
-            runs = self._connected()
+        """Upload what is missing beside the runs; a busy server is asked again only at the end."""
+        is_closing = self._closing.is_set()
+        if not is_closing and time.monotonic() < self._extras_due:
+            return
+        for name in self._sender.missing_extras():
+            left = min(self._patience_ends - time.monotonic(), REPORT_PATIENCE_S)
             try:
-                self._extras.send(name, runs, self._backlog.projection)
+                self._sender.send_extra(name, patience=left if is_closing else 0.0)
+            except Exception as error:
+                trouble = self._note_failure(name, error)
+                if is_closing and trouble.kind == "busy":
+                    raise
+        if not is_closing:
+            try:
+                self._sender.refresh_report()
             except Exception as error:  # noqa: BLE001 - MLflow raises whatever its libraries do
-                self._extras_due = time.monotonic() + EXTRAS_BACKOFF_S
-                if name not in self._failed_extras:
-                    self._failed_extras.add(name)
-                    log.warning(
-                        "MLflow at %s did not take %s: %s", _public(self._uri), name, _brief(error)
-                    )
-            else:
-                self._record.note_done(name)
+                self._note_failure("the report", error)
 
-    def _missing_extras(self) -> list[str]:
-        return self._extras.missing(self._backlog.projection, self._record)
+    def _note_failure(self, name: str, error: Exception) -> Trouble:
+        self._extras_due = time.monotonic() + EXTRAS_BACKOFF_S
+        trouble = explain(error, self._uri)
+        if trouble.kind != "away" and name not in self._failed_extras:
+            self._failed_extras.add(name)
+            log.warning("MLflow at %s did not take %s: %s", public(self._uri), name, trouble.reason)
+        return trouble
 
-    def _connected(self) -> StudyRuns:
-        if self._runs is None:
-            created = self._backlog.projection.created
-            if created is None:
-                raise JournalError(f"the journal of {self._study} does not begin with `Created`")
-            self._runs = StudyRuns(self._uri, self._record, created)
-            if self._complaint:
-                log.info("MLflow at %s is back", _public(self._uri))
-                self._complaint = ""
-        return self._runs
+    def _endure(self, trouble: Trouble, failures: int) -> bool:
+        """Say what is wrong, and rest; return whether to go on.
 
-    def _complain(self, error: Exception) -> None:
-        self._runs = None
-        reason = _brief(error)
-        self._status = f"{len(self._backlog)} events behind: {reason}"
-        if not self._complaint and isinstance(error, JournalError):
-            log.warning("what MLflow lacks is sent later: %s", reason)
-        elif not self._complaint:
+        The study's end is held up only for what may soon be over, and not for long.
+        """
+        is_at_the_end = self._closing.is_set()
+        self._complain(trouble)
+        wait = max(min(2.0 ** (failures - 1), MAX_BACKOFF_S), trouble.wait)
+        until = time.monotonic() + wait
+        if not is_at_the_end and not (self._closing.wait(wait) and trouble.wait):
+            return True
+        passes = trouble.kind in ("busy", "study")
+        if is_at_the_end and (not passes or failures > TRIES_AT_THE_END):
+            return False
+        if until > self._patience_ends:
+            return False
+        time.sleep(max(until - time.monotonic(), 0.0))
+        return True
+
+    def _complain(self, trouble: Trouble) -> None:
+        self._status = f"{len(self._sender.backlog)} events behind: {trouble.reason}"
+        kind = trouble.kind if trouble.kind == "study" else trouble.cure
+        if kind in self._complaints:
+            return
+        self._complaints.add(kind)
+        if trouble.kind == "study":
+            log.warning("what MLflow lacks is sent later: %s", trouble.reason)
+        else:
             log.warning(
                 "MLflow at %s cannot be used now: %s. The search goes on, and what is missing is "
-                "sent later; check that the server runs and that `tracking.uri` is right",
-                _public(self._uri), reason,
+                "sent later; %s",
+                public(self._uri), trouble.reason, trouble.cure,
             )  # fmt: skip
-        self._complaint = reason
-
-
-def _public(uri: str) -> str:
-    """Return a URI without its password."""
-    parts = urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=host)) if "@" in parts.netloc else uri
-
-
-def _brief(error: Exception) -> str:
-    """Return what an error of MLflow's says, in one line: the cause, if it wraps one."""
-    text = str(error) or type(error).__name__
-    if "Caused by" in text:
-        text = text.rpartition(": ")[2].strip("'\")")
-    return text.splitlines()[0][:300]

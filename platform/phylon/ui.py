@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
+from urllib.parse import urlsplit
 
 import click
 
@@ -23,6 +25,7 @@ from phylon.events import Created
 from phylon.journal import JournalReader
 from phylon.mlflow_client import DATABASE, NO_TRACKING, artifact_location, default_uri
 from phylon.mlflow_record import STUDY, latest_record
+from phylon.mlflow_trouble import public
 from phylon.signals import calling_on_signal
 from phylon.study import JOURNAL
 
@@ -60,7 +63,7 @@ def serve_ui(location: Location, port: int | None = None) -> None:
     """
     place = _find(location)
     if place.uri.startswith(("http://", "https://", "databricks")):
-        click.echo(f"{place.uri.rstrip('/')}{place.page}")
+        click.echo(f"{public(place.uri).rstrip('/')}{place.page}{_way_to(place)}")
         return
     port = _free_port() if port is None else _checked_port(port)
     stop = threading.Event()
@@ -69,10 +72,10 @@ def serve_ui(location: Location, port: int | None = None) -> None:
         tempfile.TemporaryFile() as log,
         _server(place.uri, port, log) as process,
     ):
-        click.echo(f"Starting MLflow on {place.uri} ...", err=True)
+        click.echo(f"Starting MLflow on {public(place.uri)} ...", err=True)
         if _wait_until_up(process, port, stop):
             address = f"http://{HOST}:{port}{place.page}"
-            click.echo(f"{address}\nCtrl-C ends it.")
+            click.echo(f"{address}{_way_here(port)}\nCtrl-C ends it.")
         while process.poll() is None and not stop.wait(POLL_S):
             pass
         if not stop.is_set():
@@ -114,12 +117,45 @@ def _study_place(location: Location, configured: str | None) -> _Place:
     if uri == NO_TRACKING:
         raise ConfigurationError(
             f"{location} is not tracked (`tracking.uri: none`); to have its runs in MLflow: "
-            f"`phylon run STUDY.yaml --resume --set tracking.uri=null`"
+            f"`phylon sync {location} --tracking URI`"
         )
     if not record.experiment:
         return _Place(uri)
     run = f"/runs/{record.runs[STUDY]}" if STUDY in record.runs else ""
     return _Place(uri, f"/#/experiments/{record.experiment}{run}")
+
+
+def _way_to(place: _Place) -> str:
+    """Return how a browser elsewhere gets to a server that only this machine or cluster knows."""
+    parts = urlsplit(place.uri)
+    host, port = parts.hostname or "", parts.port or 80
+    if host in (HOST, "localhost"):
+        return _way_here(port)
+    service, _, rest = host.partition(".")
+    is_service = not rest or rest.partition(".")[2] in ("svc", "svc.cluster.local")
+    if not is_service or "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return ""
+    namespace = f"-n {rest.partition('.')[0]} " if rest else ""
+    return (
+        f"\nFrom outside of Kubernetes: kubectl port-forward {namespace}service/{service} "
+        f"{port}:{port}; then http://{HOST}:{port}{place.page}"
+    )
+
+
+def _way_here(port: int) -> str:
+    """Return how a browser elsewhere gets to this machine, if it was reached by SSH.
+
+    The server listens to this machine alone: whoever can reach it may delete runs.
+    """
+    here = os.environ.get("SSH_CONNECTION", "").split()
+    if len(here) != 4:  # the client's address and port, then those of this end
+        return ""
+    host, sshd = here[2:]
+    option = "" if sshd == "22" else f"-p {sshd} "
+    return (
+        f"\nTo see it from where you came, run there and leave running: "
+        f"ssh -N {option}-L {port}:{HOST}:{port} {getpass.getuser()}@{host}"
+    )
 
 
 def _free_port() -> int:

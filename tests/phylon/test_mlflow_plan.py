@@ -5,36 +5,37 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from phylon import events
 from phylon.cluster.location import Location
-from phylon.mlflow_plan import MAX_KEY, Plan, Projection, legal_key
+from phylon.mlflow_names import MAX_KEY, KeyNames
+from phylon.mlflow_plan import Projection
 from phylon.mlflow_record import STUDY, RunRecord, run_ids
+from phylon.mlflow_writes import MAX_TAG, Plan
 from phylon.search.architecture import Architecture
-from phylon.search.candidate import Candidate, Measurement
+from phylon.search.candidate import Candidate
+from tests.phylon.mlflow_story import Events, plan_of, values_of
 
 
-def history() -> list[events.Event]:
-    objectives = [{"metric": "loss", "direction": "minimize"}]
-    config = {"name": "digits", "objectives": objectives}
-    story: list[tuple[type[events.Event], dict[str, Any]]] = [
-        (events.Created, {"uid": "u", "config": config, "space": {}, "metrics": ["loss"]}),
-        (events.Opened, {"host": "a", "pid": 1, "versions": {"torch": "1"}, "budget": {}}),
-    ]
-    for number, loss in enumerate([0.5, 0.9, 0.2]):
-        candidate = Candidate(number, Architecture({"lr": number}))
-        story.append((events.Proposed, {"candidate": candidate}))
-        measurement = Measurement(1, {"loss": loss}, 0.1)
-        story.append((events.Reported, {"candidate_id": number, "measurement": measurement}))
-        if number == 1:
-            story.append((events.Interrupted, {"reason": "SIGTERM"}))
-            story.append((events.Opened, {"host": "b", "pid": 2, "versions": {}, "budget": {}}))
-        done = {"candidate_id": number, "metrics": {"loss": loss}, "seconds": 1.0}
-        story.append((events.Completed, done))
-    story.append((events.Finished, {"reason": "the budget is spent"}))
-    return [kind(time=float(second), **fields) for second, (kind, fields) in enumerate(story)]
+def history() -> Events:
+    """Return a story in which all is told that can change afterwards."""
+    story = Events("loss", "size")
+    for number in range(12):
+        story.propose(number, *([number // 2] if number else []))
+        if number == 4:
+            story.fail(4)
+        elif number == 5:
+            story.tell(events.Interrupted, reason="SIGTERM")
+            story.open(slots=2)
+        else:
+            story.complete(number, loss=1 / (1 + number), size=number * 3 % 7, **{"a (b)": 1.0})
+    story.complete(5, loss=0.01, size=2.0, **{"a [b]": 1.0})
+    story.tell(events.Tested, candidate_ids=[5], metrics={"loss": [0.1]})
+    story.finish()
+    return story
 
 
 def end_of(plans: list[Plan]) -> dict[int, tuple[Any, ...]]:
@@ -42,15 +43,21 @@ def end_of(plans: list[Plan]) -> dict[int, tuple[Any, ...]]:
     ends: dict[int, tuple[Any, ...]] = {}
     for plan in plans:
         for run, writes in plan.items():
-            birth, params, tags, metrics, status = ends.get(run, (None, {}, {}, [], None))
+            birth, params, tags, metrics, note, status = ends.get(
+                run, (None, {}, {}, [], None, None)
+            )
             ends[run] = (
                 birth or writes.birth,
                 params | writes.params,
                 tags | writes.tags,
                 metrics + writes.metrics,
+                writes.note or note,
                 writes.status or status,
             )
     return ends
+
+
+WHOLE = end_of([plan_of(history())])
 
 
 @given(st.sets(st.integers(1, len(history()) - 1)))
@@ -59,21 +66,98 @@ def test_same_history_gives_the_same_runs_in_whatever_stretches_it_is_sent(cuts:
     projection = Projection()
     edges = [0, *sorted(cuts), len(story)]
     stretches = [story[a:b] for a, b in itertools.pairwise(edges)]
-    assert end_of([projection.plan(s) for s in stretches]) == end_of([Projection().plan(story)])
+    assert end_of([projection.plan(s) for s in stretches]) == WHOLE
 
 
 def test_best_so_far_goes_in_the_direction_of_the_objective() -> None:
-    points = Projection().plan(history())[STUDY].metrics
-    assert [(point.step, point.value) for point in points] == [(1, 0.5), (2, 0.5), (3, 0.2)]
+    story = Events()
+    for number, loss in enumerate([0.5, 0.9, 0.2]):
+        story.run(number, loss=loss)
+    assert values_of(plan_of(story), STUDY, "best.loss") == [(1, 0.5), (2, 0.5), (3, 0.2)]
 
 
-@given(st.text(min_size=1, max_size=400))
-def test_every_name_becomes_one_that_mlflow_takes(name: str) -> None:
-    key = legal_key(name)
-    assert 0 < len(key) <= MAX_KEY
-    assert re.fullmatch(r"[\w.\- :/]+", key)
-    assert "//" not in key
-    assert not key.startswith((".", "/"))
+def test_candidate_that_ended_tells_what_it_cost() -> None:
+    story = Events()
+    story.propose(0)
+    story.complete(0, seconds=8.0, loss=1.0)
+    run = plan_of(story)[0]
+    costs = {point.key: point.value for point in run.metrics if point.step == 0}
+    assert costs == {"seconds": 8.0, "cpu_seconds": 4.0, "gpu_seconds": 2.0}
+    assert (run.tags["phylon.node"], run.tags["phylon.state"]) == ("n1", "completed")
+
+
+@pytest.mark.parametrize(
+    ("given_weights", "share"),
+    [({}, "0"), ({"inherit_from": 0}, "1"), ({"continues": 0}, "1")],
+)
+def test_share_of_inherited_weights_is_a_tag(given_weights: dict[str, int], share: str) -> None:
+    story = Events()
+    story.run(0, loss=1.0)
+    story.tell(
+        events.Proposed, candidate=Candidate(1, Architecture({"lr": 1}), (0,), **given_weights)
+    )
+    birth = plan_of(story)[1].birth
+    assert birth is not None
+    assert birth.tags["phylon.inherited_share"] == share
+
+
+def test_driver_tells_its_machine_and_the_code_that_it_ran() -> None:
+    story = Events()
+    about = {
+        "revision": {"commit": "abc", "modified": True},
+        "machine": {"cpu": "8086", "cores": 2, "memory": 2**34, "gpus": ["A100", "A100"]},
+    }
+    story.tell(events.Opened, host="b", pid=2, versions={"torch": "2"}, budget={}, **about)
+    tags = plan_of(story)[STUDY].tags
+    assert (tags["phylon.revision"], tags["mlflow.source.git.commit"]) == ("abc (modified)", "abc")
+    assert (tags["phylon.machine.cpu"], tags["phylon.machine.gpus"]) == ("8086", "A100, A100")
+    assert (tags["phylon.machine.memory"], tags["phylon.version.torch"]) == ("16 GiB", "2")
+
+
+def test_journal_of_an_earlier_version_can_be_sent() -> None:
+    fields = {"event": "Opened", "time": 3.0, "host": "a", "pid": 1, "versions": {}, "budget": {}}
+    story = Events()
+    story.append(events.Event.from_json(fields))
+    assert plan_of(story)[STUDY].tags["phylon.driver"] == "a:1"
+
+
+def test_names_that_mlflow_refuses_are_kept_where_a_person_finds_them() -> None:
+    story = Events()
+    story.propose(0, decisions={"d" * 300: 1})
+    values = {"f1 (macro)": 0.1, "f1 [macro]": 0.2, "f1 _macro_": 0.3, "cpu_seconds": 9.0}
+    story.complete(0, loss=1.0, **values)
+    plan = plan_of(story)
+    found = {point.key: point.value for point in plan[0].metrics if point.step == 1}
+    assert sorted(found.values()) == sorted([1.0, *values.values()])
+    assert [p.value for p in plan[0].metrics if p.key == "cpu_seconds"] == [0.5]
+    kept = plan[STUDY].tags
+    names = {key: kept.get(f"phylon.metric.{key}", key) for key in found}
+    assert {names[key]: value for key, value in found.items()} == {"loss": 1.0, **values}
+    (param,) = plan[0].params
+    assert kept[f"phylon.param.{param}"] == "d" * 300
+
+
+@given(st.lists(st.text(min_size=1, max_size=400), unique=True, max_size=20))
+def test_every_name_becomes_one_of_its_own_that_mlflow_takes(names: list[str]) -> None:
+    keys = KeyNames(reserved=["seconds"])
+    given_keys = [keys[name] for name in names]
+    assert len(set(given_keys)) == len(names)
+    assert [keys.changed.get(key, key) for key in given_keys] == names
+    for key in given_keys:
+        assert 0 < len(key) <= MAX_KEY
+        assert re.fullmatch(r"[\w.\- :/]+", key)
+        assert "//" not in key
+        assert not key.startswith((".", "/"))
+        assert key != "seconds"
+
+
+def test_what_is_too_long_for_mlflow_is_cut_there() -> None:
+    story = Events(note="x" * 9000)
+    story.propose(0, decisions={"text": "v" * 7000})
+    story.fail(0, "r" * 10_000)
+    plan = plan_of(story)
+    assert len(plan[STUDY].params["note"]) == len(plan[0].params["text"]) == 6000
+    assert all(len(tag) <= MAX_TAG for run in plan.values() for tag in run.tags.values())
 
 
 def test_record_survives_a_torn_end_and_is_dropped_when_damaged(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from phylon.cluster.location import CANDIDATES, Location
 from phylon.earlier import read_earlier
 from phylon.folders import CandidateFolders
 from phylon.journal import JournalReader, JournalWriter
-from phylon.mlflow_plan import Point, Projection
+from phylon.mlflow_plan import Projection
 from phylon.mlflow_record import STUDY
+from phylon.mlflow_writes import Point
 from phylon.search import Integer, SearchSpace
 from phylon.state import StudyState
 from tests.phylon.supernet_story import (

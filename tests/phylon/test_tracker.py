@@ -1,6 +1,7 @@
 """What MLflow holds of a study that goes well, fails, pauses, or is deleted there."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,9 @@ from mlflow.entities import Run
 from phylon import events
 from phylon.cluster.location import Location
 from phylon.mlflow_client import default_uri
-from phylon.tracker import Tracker, run_ids
+from phylon.tracker import run_ids
+from tests.phylon import tracking
+from tests.phylon.tracking import track, tracker_of
 
 Story = Any  # see conftest.py
 
@@ -40,24 +43,8 @@ def story(
     return new_story(storage / request.node.name[5:60])
 
 
-def track(story: Story, uri: str) -> None:
-    """Let a tracker bring MLflow in step."""
-    tracker = Tracker(Location(story.study), uri)
-    tracker.start()
-    assert tracker.close(60) == 0
-
-
 def runs_of(story: Story, client: MlflowClient) -> tuple[Run, dict[int, Run]]:
-    """Return the study's run and those of its candidates; each must be there once."""
-    experiment = client.get_experiment_by_name(story.study.name)
-    assert experiment
-    runs = client.search_runs([experiment.experiment_id])
-    (study,) = [run for run in runs if run.data.tags["phylon.kind"] == "study"]
-    children = [run for run in runs if run is not study]
-    assert {run.data.tags["mlflow.parentRunId"] for run in children} <= {study.info.run_id}
-    by_id = {int(run.data.tags["phylon.id"]): run for run in children}
-    assert len(by_id) == len(children)
-    return study, by_id
+    return tracking.runs_of(story.study.name, client)
 
 
 def history(run: Run, key: str, client: MlflowClient) -> list[tuple[int, float]]:
@@ -97,7 +84,7 @@ def test_study_and_candidates_are_runs_with_all_that_is_known_of_them(
     story.tell(events.Failed, candidate_id=2, reason="loss is nan", node="n2")
     story.tell(events.Tested, candidate_ids=[1], metrics={"accuracy": [0.5, 0.7]})
     story.finish()
-    track(story, uri)
+    track(story.study, uri)
     study, children = runs_of(story, client)
     child = children[1]
     assert child.info.run_name == "candidate 1"
@@ -117,7 +104,7 @@ def test_study_and_candidates_are_runs_with_all_that_is_known_of_them(
     assert study.data.metrics["test.accuracy.std"] == pytest.approx(0.1414, abs=1e-4)
     assert study.inputs.dataset_inputs[0].dataset.name == "digits"
     files = {file.path for file in client.list_artifacts(study.info.run_id)}
-    assert files == {"study.json", "space.json"}
+    assert files >= {"study.yaml", "space.json"}
 
 
 def test_names_and_values_that_mlflow_does_not_take_are_made_fit(
@@ -127,7 +114,7 @@ def test_names_and_values_that_mlflow_does_not_take_are_made_fit(
     story.propose(0, **{f"decision_{i}": i for i in range(250)}, **{"d" * 300: "v" * 7000})
     story.train(0, **{"f1 (macro)": 0.5, "a//b": 1.0, "..": 2.0})
     story.complete(0)
-    track(story, uri)
+    track(story.study, uri)
     run = runs_of(story, client)[1][0]
     assert run.info.status == "FINISHED"
     assert len(run.data.params) == 254
@@ -140,19 +127,19 @@ def test_interrupted_study_leaves_no_run_running_and_goes_on_with_the_same(
     story.create()
     story.run(0)
     story.propose(1)
-    track(story, uri)
+    track(story.study, uri)
     assert statuses(story, client) == ["RUNNING", "FINISHED", "RUNNING"]
     before = run_ids(Location(story.study))
     story.tell(events.Interrupted, reason="SIGINT")
-    track(story, uri)
+    track(story.study, uri)
     assert statuses(story, client) == ["KILLED", "FINISHED", "KILLED"]
     story.open()
-    track(story, uri)
+    track(story.study, uri)
     assert statuses(story, client) == ["RUNNING", "FINISHED", "RUNNING"]
     story.train(1)
     story.complete(1)
     story.finish()
-    track(story, uri)
+    track(story.study, uri)
     assert_complete(story, 2, client)
     assert run_ids(Location(story.study)) == before
 
@@ -160,8 +147,7 @@ def test_interrupted_study_leaves_no_run_running_and_goes_on_with_the_same(
 def test_tracker_follows_a_study_while_it_runs(
     story: Story, uri: str, client: MlflowClient
 ) -> None:
-    tracker = Tracker(Location(story.study), uri)
-    tracker.start()
+    tracker = tracker_of(story.study, uri)
     story.create()
     story.run(0)
     tracker.wake()
@@ -180,11 +166,10 @@ def test_lost_record_costs_nothing_but_a_search(
 ) -> None:
     story.create()
     story.run(0, 1, 2)
-    track(story, uri)
-    for file in (story.study / "tracking").iterdir():
-        file.unlink()
+    track(story.study, uri)
+    shutil.rmtree(story.study / "tracking")
     story.finish()
-    track(story, uri)
+    track(story.study, uri)
     assert_complete(story, 3, client)
 
 
@@ -193,15 +178,15 @@ def test_run_that_was_made_but_not_recorded_is_taken_up(
 ) -> None:
     story.create()
     story.propose(0)
-    track(story, uri)
-    (record,) = (story.study / "tracking").iterdir()
+    track(story.study, uri)
+    (record,) = (story.study / "tracking").glob("*.jsonl")
     lines = record.read_bytes().splitlines(keepends=True)
     last_run = max(i for i, line in enumerate(lines) if b'"run"' in line)
     record.write_bytes(b"".join(lines[:last_run]) + b"torn")
     story.train(0)
     story.complete(0)
     story.finish()
-    track(story, uri)
+    track(story.study, uri)
     assert_complete(story, 1, client)
 
 
@@ -211,14 +196,12 @@ def test_run_that_was_made_twice_is_deleted_at_the_end(
     """A server may make a run after the client gave up waiting for it and asked again."""
     story.create()
     story.run(0)
-    track(story, uri)
+    track(story.study, uri)
     run = runs_of(story, client)[1][0]
     tags = run.data.tags | {"phylon.state": "pending"}
     client.create_run(run.info.experiment_id, tags=tags)
     story.finish()
-    tracker = Tracker(Location(story.study), uri, winner=lambda: None)
-    tracker.start()
-    assert tracker.close(60) == 0
+    track(story.study, uri, models=lambda: iter(()))
     assert_complete(story, 1, client)
 
 
@@ -227,33 +210,8 @@ def test_study_that_was_deleted_in_mlflow_is_sent_again(
 ) -> None:
     story.create()
     story.run(0, 1)
-    track(story, uri)
+    track(story.study, uri)
     client.delete_run(runs_of(story, client)[0].info.run_id)
     story.finish()
-    track(story, uri)
+    track(story.study, uri)
     assert_complete(story, 2, client)
-
-
-def test_best_network_is_logged_once_and_loads_back(
-    story: Story, uri: str, client: MlflowClient
-) -> None:
-    import mlflow
-    import torch
-
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4))
-    example = torch.rand(1, 1, 8, 8)
-    story.create()
-    for _ in range(2):
-        story.open()
-        story.finish()
-        tracker = Tracker(Location(story.study), uri, winner=lambda: (network, example))
-        tracker.start()
-        assert tracker.close(60) == 0
-    study, _ = runs_of(story, client)
-    (model,) = client.search_logged_models([study.info.experiment_id])
-    assert (model.name, model.status, model.source_run_id) == ("best", "READY", study.info.run_id)
-    mlflow.set_tracking_uri(uri)
-    loaded = mlflow.pytorch.load_model(model.model_uri)
-    more = torch.rand(7, 1, 8, 8)
-    assert torch.allclose(loaded(more), network.eval()(more))

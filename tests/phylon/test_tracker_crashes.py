@@ -23,8 +23,9 @@ import mlflow.store.tracking.sqlalchemy_store
 from sqlalchemy.orm import configure_mappers
 from phylon import mlflow_backlog
 from phylon.cluster.location import Location
-from phylon.tracker import Tracker
+from tests.phylon.tracking import tracker_of, without_report
 
+without_report()
 uri, kills, *studies = sys.argv[1:]
 mlflow_backlog.STRETCH = 40
 configure_mappers()
@@ -32,9 +33,7 @@ configure_mappers()
 def track(study):
     child = os.fork()
     if child == 0:
-        tracker = Tracker(Location(study), uri)
-        tracker.start()
-        os._exit(int(tracker.close(100) != 0))
+        os._exit(int(tracker_of(Location(study), uri).close(100) != 0))
     return child
 
 def written():
@@ -66,18 +65,21 @@ from pathlib import Path
 import mlflow.pytorch, numpy, torch
 from mlflow import MlflowClient
 from phylon.cluster.location import Location
-from phylon.tracker import Tracker
+from phylon.models import Trained
+from tests.phylon.tracking import tracker_of, without_report
 
+without_report()
 uri, *studies = sys.argv[1:]
 CALLS = (
     "create_experiment create_run log_batch set_terminated log_dict log_inputs create_logged_model "
-    "log_model_artifacts finalize_logged_model log_outputs"
+    "log_model_artifacts finalize_logged_model log_outputs create_registered_model "
+    "create_model_version set_registered_model_alias set_model_version_tag log_text log_artifact"
 ).split()
 torch.set_num_threads(1)
 
-def winner():
+def models():
     torch.manual_seed(0)
-    return torch.nn.Linear(3, 2), numpy.ones((2, 3), numpy.float32)
+    yield Trained(0, "best", torch.nn.Linear(3, 2), numpy.ones((2, 3), numpy.float32))
 
 def dying(call, count, last):
     def wrapped(*args, **kwargs):
@@ -93,13 +95,11 @@ def track(study, last):
         count = itertools.count(1)
         for name in CALLS:
             setattr(MlflowClient, name, dying(getattr(MlflowClient, name), count, last))
-        tracker = Tracker(Location(study), uri, winner=winner)
-        tracker.start()
+        tracker = tracker_of(Location(study), uri, models, "team")
         os._exit(int(tracker.close(100) != 0))
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-warm_up = Tracker(Location(studies[0]), uri.replace("mlflow.db", "warm-up.db"), winner=winner)
-warm_up.start()
+warm_up = tracker_of(Location(studies[0]), uri.replace("mlflow.db", "warm-up.db"), models)
 assert warm_up.close(100) == 0
 ends = []
 for number, study in enumerate(studies, 1):
@@ -159,7 +159,7 @@ def test_killed_trackers_leave_nothing_out_and_nothing_twice(
 def test_tracker_may_die_after_any_call_to_mlflow(
     tmp_path: Path, new_story: Callable[[Path], Story]
 ) -> None:
-    stories = [new_story(tmp_path / f"dies-after-call-{number}") for number in range(1, 16)]
+    stories = [new_story(tmp_path / f"dies-after-call-{number}") for number in range(1, 25)]
     for story in stories:
         story.create()
         story.run(0)

@@ -13,16 +13,11 @@ from mlflow import MlflowClient
 from phylon.cluster.location import Location
 from phylon.mlflow_client import default_uri
 from phylon.mlflow_record import RunRecord
-from phylon.tracker import Tracker, run_ids
+from phylon.tracker import run_ids
 from tests.cluster.store import Gate, Store
+from tests.phylon.tracking import tracker_of
 
 Story = Any  # see conftest.py
-
-
-def tracked(study: Location, uri: str) -> Tracker:
-    tracker = Tracker(study, uri)
-    tracker.start()
-    return tracker
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -50,17 +45,17 @@ def test_runs_that_ended_before_they_were_on_record_are_not_made_again(
     """The driver's host dies before the record was written again."""
     story, uri = new_story(store.location()), default_uri(tmp_path)
     story.create()
-    assert tracked(story.study, uri).close(120) == 0
-    (record,) = (name for name in (story.study / "tracking").names())
+    assert tracker_of(story.study, uri).close(120) == 0
+    (record,) = (n for n in (story.study / "tracking").names() if n.endswith(".jsonl"))
     old = (story.study / "tracking" / record).read()
     story.run(0, 1, 2)
-    assert tracked(story.study, uri).close(120) == 0
+    assert tracker_of(story.study, uri).close(120) == 0
     before = run_ids(story.study)
     (story.study / "tracking" / record).write(old)
     assert not run_ids(story.study)
     story.run(3)
     story.finish()
-    assert tracked(story.study, uri).close(120) == 0
+    assert tracker_of(story.study, uri).close(120) == 0
     assert_each_once(story, 4, uri)
     assert before.items() <= run_ids(story.study).items()
 
@@ -75,7 +70,7 @@ def test_a_storage_that_is_away_for_a_while_does_not_end_the_tracking(
     with Gate(store.port) as gate:
         story, study = new_story(store.location()), store.location(port=gate.port)
         story.create()
-        tracker = tracked(study, uri)
+        tracker = tracker_of(study, uri)
         wait_for(lambda: tracker.status == "in step")
         gate.shut()
         tracker.wake()
@@ -98,7 +93,7 @@ def test_a_storage_that_does_not_come_back_does_not_hold_up_the_end(
     with Gate(store.port) as gate:
         story, study = new_story(store.location()), store.location(port=gate.port)
         story.create()
-        tracker = tracked(study, default_uri(tmp_path))
+        tracker = tracker_of(study, default_uri(tmp_path))
         wait_for(lambda: tracker.status == "in step")
         gate.shut()
         began = time.monotonic()

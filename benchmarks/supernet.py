@@ -3,7 +3,7 @@
     python benchmarks/supernet.py step
     python benchmarks/supernet.py score PICTURES.npz
 
-`step`: processor seconds of a training step (select, forward, backward, AdamW) on a path drawn at
+`step`: processor seconds of a training step (select, forward, backward, update) on a path drawn at
 random, against the same step of the stand-alone network, on pictures of the size of MNIST's and of
 those of digits, and one thread. Prints the median ratio of interleaved pairs.
 
@@ -37,6 +37,7 @@ from phylon.trainables import (
     macro_space,
     nasbench201_space,
 )
+from phylon.trainables.path_draws import PathDraws
 from phylon.trainables.sharing import Sharing
 from phylon.trainables.supernet_evaluator import SupernetEvaluator
 
@@ -66,12 +67,13 @@ def step(name: str, side: int, space: SearchSpace) -> None:
     """Print how many times as long a step on shared weights takes."""
     task = blank_pictures(side, space)
     supernet = task.supernet(space)
-    shared_step = stepper(supernet, side)
+    draws = PathDraws(space, supernet)
+    shared_step = stepper(supernet, side, draws.step)
     rng = np.random.default_rng(0)
     pairs = []
     for _ in range(PAIRS):
-        architecture = space.sample(rng)
-        alone_step = stepper(task.build(architecture), side)
+        architecture = draws.draw(rng)
+        alone_step = stepper(task.build(architecture), side, torch.optim.AdamW.step)
 
         def on_path(architecture: Architecture = architecture) -> None:
             supernet.select(architecture)
@@ -117,7 +119,9 @@ def score(pictures: str) -> None:
     )
 
 
-def stepper(network: nn.Module, side: int) -> Callable[[], None]:
+def stepper(
+    network: nn.Module, side: int, update: Callable[[torch.optim.AdamW], object]
+) -> Callable[[], None]:
     """Return what trains a network by a step on random pictures."""
     images = torch.randn(BATCH_SIZE, 1, side, side).to(memory_format=torch.channels_last)
     labels = torch.randint(CLASSES, (BATCH_SIZE,))
@@ -126,7 +130,7 @@ def stepper(network: nn.Module, side: int) -> Callable[[], None]:
     def train() -> None:
         optimizer.zero_grad()
         cross_entropy(network(images), labels).backward()
-        optimizer.step()
+        update(optimizer)
 
     return train
 

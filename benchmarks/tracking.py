@@ -233,7 +233,10 @@ def search(uri: str) -> tuple[float, float]:
         )
         began = time.perf_counter(), time.process_time()
         study.run(in_process=True, show_progress=False)
-        return time.perf_counter() - began[0], time.process_time() - began[1]
+        took = time.perf_counter() - began[0], time.process_time() - began[1]
+        if study.state().completed < SEARCHED:  # a signal ends a study early, and in order
+            raise SystemExit("interrupted")
+        return took
 
 
 def main() -> None:

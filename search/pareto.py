@@ -25,6 +25,20 @@ def pareto_front(losses: ArrayLike) -> NDArray[np.bool_]:
     return front
 
 
+def grown(front: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a front with one more row, without those it dominates.
+
+    It is the very same front if one of its rows is as good in every objective.
+
+    Args:
+        front: Shape ``(n, m)``; no row dominates another.
+        row: Shape ``(m,)``.
+    """
+    if (front <= row).all(axis=1).any():
+        return front
+    return np.vstack([front[~(row <= front).all(axis=1)], row])
+
+
 def non_dominated_ranks(losses: ArrayLike) -> NDArray[np.int64]:
     """Return the rank of each row, shape ``(n,)``; equal rows have the same.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from phylon.bench_clock import MISSING, Trajectory
 from phylon.bench_setup import Bench
-from phylon.search.pareto import hypervolume
+from phylon.search.pareto import grown, hypervolume
 
 _MARKS = (20, 50, 100, 150, 300)
 
@@ -147,9 +147,10 @@ def _hypervolumes(bench: Bench, rows: NDArray[np.int64]) -> Floats:
     fraction = 0.0
     fractions = np.empty(len(rows))
     for place, row in enumerate(rows):
-        point = bench.problem.losses[row]
-        if row != MISSING and not (front <= point).all(axis=1).any():
-            front = np.vstack([front[~(point <= front).all(axis=1)], point])
+        before = front
+        if row != MISSING:
+            front = grown(front, bench.problem.losses[row])
+        if front is not before:
             fraction = hypervolume(front, bench.reference) / bench.volume
         fractions[place] = fraction
     return fractions

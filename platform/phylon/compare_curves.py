@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phylon.search.objective import Objective, losses
-from phylon.search.pareto import hypervolume, pareto_front
+from phylon.search.pareto import grown, hypervolume, pareto_front
 from phylon.state import Record, StudyState
 
 _GOOD_SIDE = 99  # percentile of all losses that the common reference point is put at
@@ -186,9 +186,10 @@ def follow(state: StudyState, scale: Scale, currency: Currency) -> Curve:
             epochs = math.inf if record.candidate.epochs is None else record.candidate.epochs
             if epochs > longest:
                 front, longest = front[:0], epochs
-            point = np.array(losses(scale.objectives, record.metrics))
-            if epochs == longest and not (front <= point).all(axis=1).any():
-                front = np.vstack([front[~(point <= front).all(axis=1)], point])
+            before = front
+            if epochs == longest:
+                front = grown(front, np.array(losses(scale.objectives, record.metrics)))
+            if front is not before:
                 value = scale.value(front)
         values.append(value)
         costs.append(cost)

@@ -29,7 +29,7 @@ from phylon.errors import ConfigurationError
 from phylon.history import History
 
 FEWEST_PAIRS = 5
-"""With fewer, a signed-rank test cannot tell anything from chance."""
+"""With fewer, the smallest p that a signed-rank test can give is 0.125."""
 
 
 @final

@@ -56,8 +56,8 @@ def read_groups(places: Sequence[str]) -> list[Group]:
     """
     if len(places) < 2:
         raise ConfigurationError(
-            f"{len(places)} study was given; name at least two to compare: "
-            f"phylon compare DIR DIR ..."
+            f"{'one study was' if places else 'no studies were'} given; name at least two to "
+            f"compare: phylon compare DIR DIR ..."
         )
     studies = [
         dataclasses.replace(read_history(Location(place).resolved()), curves={}) for place in places
@@ -96,8 +96,11 @@ def caveats(groups: Sequence[Group]) -> Iterator[str]:
     if bounds:
         yield f"The constraints differ, and only candidates that meet them count: {bounds}."
     for study in (study for group in groups for study in group.studies):
-        if not study.state.ranking("search"):
+        ranking = study.state.ranking("search")
+        if not ranking:
             yield f"Study {name_of(study)} has no completed candidate of the search."
+        elif study.state.violation(ranking[0]):
+            yield f"No candidate of study {name_of(study)} meets its constraints."
         elif not isinstance(study.state.ending, Finished):
             yield f"Study {name_of(study)} is not at its end."
 

@@ -50,7 +50,8 @@ class Grid:
 def overview(comparison: Comparison) -> RenderableType:
     """Return the comparison for a terminal."""
     parts: list[RenderableType] = []
-    for grid in grids(comparison):
+    is_one_group = len(comparison.standings) == 1
+    for grid in (*grids(comparison), *([studies_grid(comparison)] if is_one_group else [])):
         table = plain_table(grid.title)
         for heading in grid.headings:
             side: Literal["left", "right"] = "right" if heading in grid.numbers else "left"

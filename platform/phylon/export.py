@@ -76,6 +76,11 @@ def _check_free(folder: Path) -> None:
         raise ConfigurationError(
             f"--out: {folder} exists; move it away, or name another folder: --out FOLDER"
         )
+    if not folder.absolute().parent.is_dir():
+        raise ConfigurationError(
+            f"--out: {folder} cannot be written: {folder.parent} is no folder; make it, or name "
+            f"another one: --out FOLDER"
+        )
 
 
 def _take(study: Study, record: Record) -> tuple[nn.Module, Samples]:
@@ -112,8 +117,8 @@ def _whole(folder: Path) -> Iterator[Path]:
         partial.rename(folder)
     except OSError as error:
         raise ConfigurationError(
-            f"--out: {folder} cannot be written: {error.strerror or error}; name a folder in one "
-            f"that exists and is writable: --out FOLDER"
+            f"--out: {folder} cannot be written: {error.strerror or error}; name another "
+            f"folder: --out FOLDER"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

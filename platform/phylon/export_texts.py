@@ -50,10 +50,14 @@ def facts(state: StudyState, record: Record) -> dict[str, Any]:
 
 def script(recipe: Recipe, samples: Samples) -> str:
     """Return a script that predicts."""
-    normalise = [
-        '    mean, scale = (np.float32(DATA[name])[:, None, None] for name in ("mean", "scale"))',
-        "    inputs = (inputs - mean) * scale",
-    ]
+    ready = (
+        (
+            '    mean, scale = np.float32([DATA["mean"], DATA["scale"]])[..., None, None]',
+            '    inputs = (samples.astype(DATA["dtype"]) - mean) * scale',
+        )
+        if samples.normalisation
+        else ('    inputs = samples.astype(DATA["dtype"])',)
+    )
     shown = 'DATA["classes"][row.argmax()]' if samples.classes else "row"
     lines = [
         '"""Predict with the network: python predict.py [SAMPLES.npy], by default example.npy."""',
@@ -71,15 +75,12 @@ def script(recipe: Recipe, samples: Samples) -> str:
         "",
         "",
         "def predict(samples):",
-        '    """Return the network\'s outputs, one row for each sample."""',
-        '    inputs = samples.astype(DATA["dtype"])',
-        *(normalise if samples.normalisation else ()),
+        *ready,
         f"    return {recipe.run}",
         "",
         "",
         'if __name__ == "__main__":',
-        '    file = sys.argv[1] if len(sys.argv) > 1 else HERE / "example.npy"',
-        "    for row in predict(np.load(file)):",
+        '    for row in predict(np.load(sys.argv[1] if sys.argv[1:] else HERE / "example.npy")):',
         f"        print({shown})",
     ]
     return "\n".join(lines) + "\n"

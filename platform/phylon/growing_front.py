@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from phylon.search.pareto import hypervolume
+from phylon.search.pareto import grown, hypervolume
 
 FIRST = 10
 """Results that tell where the volume ends."""
@@ -41,21 +41,10 @@ class GrowingFront:
             self._first.append(losses)
             if len(self._first) == FIRST:
                 self.reference = reference_point(self._first)
-        if not self._enters(np.asarray(losses, dtype=np.float64)) and self.volume:
-            return
-        if self.reference is not None and self._front is not None:
+        before = np.empty((0, len(losses))) if self._front is None else self._front
+        self._front = grown(before, np.asarray(losses, dtype=np.float64))
+        if self.reference is not None and (self._front is not before or not self.volume):
             self.volume = hypervolume(self._front, self.reference)
-
-    def _enters(self, row: NDArray[np.float64]) -> bool:
-        """Put a result on the front unless another is as good; return whether it is there now."""
-        if self._front is None:
-            self._front = row[None]
-            return True
-        if (self._front <= row).all(axis=1).any():
-            return False
-        beaten = (row <= self._front).all(axis=1)
-        self._front = np.vstack([self._front[~beaten], row])
-        return True
 
 
 def reference_point(losses: Sequence[Sequence[float]]) -> NDArray[np.float64]:

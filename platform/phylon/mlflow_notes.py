@@ -17,6 +17,8 @@ from phylon.trainables.words import describe
 MAX_NOTE = 8000  # characters that a tag holds
 MOST_RELATIVES = 20
 MOST_WORDS = 2000  # characters
+TRAINING_MODE = "workflowType=machine_learning"
+"""Query of a page's address, without which MLflow offers what is for language models around it."""
 
 _MARKUP = re.compile(r"[\\`*_{}\[\]()#+!~|]")
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -69,7 +71,9 @@ def _render(part: str | Link, experiment: str, runs: Mapping[int, str]) -> str:
     if isinstance(part, str):
         return part
     run = runs.get(part.candidate_id)
-    return part.text if run is None else f"[{part.text}](#/experiments/{experiment}/runs/{run})"
+    if run is None:
+        return part.text
+    return f"[{part.text}](#/experiments/{experiment}/runs/{run}?{TRAINING_MODE})"
 
 
 def candidate_note(

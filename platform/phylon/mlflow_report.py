@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +18,11 @@ from phylon.mlflow_runs import StudyRuns
 REPORT = "report.html"
 GROWTH = 1.5
 """A new report is due when so many times as many candidates have ended as at the last one."""
-NICENESS = 10
+FIRST_S = 60.0
+"""Seconds before the first report, so that short studies have one only, at their end."""
+SHARE = 0.05
+"""Of the time that building reports may take at most."""
+NICENESS = 19  # below Ray's workers, which have 15
 
 
 class ReportArtifact:
@@ -33,6 +38,8 @@ class ReportArtifact:
         self._said = Path(self._folder.name) / "said"
         self._process: subprocess.Popen[bytes] | None = None
         self._shows = 0
+        self._begun = 0.0
+        self._rests_until = time.monotonic() + FIRST_S
 
     def is_due(self, ended: int) -> bool:
         """Return whether a report would show much more than the last one, or is being built.
@@ -40,7 +47,10 @@ class ReportArtifact:
         Args:
             ended: How many candidates have ended.
         """
-        return self._process is not None or ended >= max(1, GROWTH * self._shows)
+        if self._process is not None:
+            return True
+        has_rested = time.monotonic() >= self._rests_until
+        return has_rested and ended >= max(1, GROWTH * self._shows)
 
     def send(self, runs: StudyRuns, ended: int, patience: float) -> bool:
         """Begin to build a report, or send the one that was begun; return whether it was sent.
@@ -56,11 +66,14 @@ class ReportArtifact:
         """
         if self._process is None:
             self._process, self._shows = self._build(), ended
+            self._begun = time.monotonic()
         try:
             code = self._process.wait(max(patience, 0.0))
         except subprocess.TimeoutExpired:
             return False
         self._process = None
+        now = time.monotonic()
+        self._rests_until = now + (now - self._begun) / SHARE
         if code:
             said = self._said.read_text(errors="replace").strip().rpartition("\n")[2]
             raise StudyError(f"`phylon report` failed: {said or f'exit code {code}'}")
@@ -97,5 +110,5 @@ class ReportArtifact:
                 start_new_session=True,
             )
         with suppress(OSError):  # it may have ended
-            os.setpriority(os.PRIO_PROCESS, process.pid, min(os.nice(0) + NICENESS, 19))
+            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
         return process

@@ -21,6 +21,7 @@ from phylon.report_operators import operators_section
 from phylon.report_page import Head, Tile, moment, render_page
 from phylon.report_progress import progress_section
 from phylon.report_section import Section
+from phylon.report_sheet import sheet_section
 from phylon.report_slots import slots_section
 from phylon.report_tree import tree_section
 from phylon.state import StudyState
@@ -36,6 +37,7 @@ _SECTIONS: tuple[Callable[[History], Section | None], ...] = (
     operators_section,
     failures_section,
     slots_section,
+    sheet_section,
 )
 _MARK = Markup('<meta name="phylon-study" content="{}">')
 _NOTHING = (

@@ -45,10 +45,8 @@ def scales_of(state: StudyState, records: Sequence[Record]) -> list[Scale]:
         kinds.reverse()
     found = []
     for metric in shown_metrics(state):
-        values = np.array([
-            record.metrics.get(metric, math.nan) if record.state == "completed" else math.nan
-            for record in records
-        ])  # fmt: skip
+        completed = (r.metrics if r.state == "completed" else {} for r in records)
+        values = np.array([float(metrics.get(metric, math.nan)) for metrics in completed])
         values[~np.isfinite(values)] = math.nan
         for kind, suffix in kinds if metric in directions else [(np.True_, "")]:
             own = np.where(kind, values, math.nan)

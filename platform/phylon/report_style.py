@@ -57,8 +57,12 @@ def colours(names: Iterable[str]) -> dict[str, str]:
 
 
 def compact(values: ArrayLike) -> NDArray[np.float32]:
-    """Return numbers as a column of a figure that takes little room: in single precision."""
-    return np.asarray(values, dtype=np.float32)
+    """Return numbers as a column of a figure that takes little room: in single precision.
+
+    What is beyond that becomes infinite, and is not drawn.
+    """
+    with np.errstate(over="ignore"):
+        return np.asarray(values, dtype=np.float32)
 
 
 def legend(kinds: Iterable[tuple[str, str]]) -> Markup:

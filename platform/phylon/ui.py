@@ -24,6 +24,7 @@ from phylon.errors import ConfigurationError, StudyError
 from phylon.events import Created
 from phylon.journal import JournalReader
 from phylon.mlflow_client import DATABASE, NO_TRACKING, artifact_location, default_uri
+from phylon.mlflow_notes import TRAINING_MODE
 from phylon.mlflow_record import STUDY, latest_record
 from phylon.mlflow_trouble import public
 from phylon.signals import calling_on_signal
@@ -122,7 +123,7 @@ def _study_place(location: Location, configured: str | None) -> _Place:
     if not record.experiment:
         return _Place(uri)
     run = f"/runs/{record.runs[STUDY]}" if STUDY in record.runs else ""
-    return _Place(uri, f"/#/experiments/{record.experiment}{run}")
+    return _Place(uri, f"/#/experiments/{record.experiment}{run}?{TRAINING_MODE}")
 
 
 def _way_to(place: _Place) -> str:

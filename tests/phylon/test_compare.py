@@ -168,6 +168,16 @@ def test_groups_are_told_apart_by_what_differs(tmp_path: Path, told: Told) -> No
     assert labels({}) == ["s0-0 and 1 more"]
 
 
+def test_studies_that_differ_in_their_seed_alone_are_told_one_by_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # folders are long
+    assert main(["compare", *studies(tmp_path, [[1.0], [2.0]])]) == 0
+    shown = capsys.readouterr().out.partition("All studies")[2].splitlines()
+    rows = [line.partition("told-0 and 1 more")[2].split()[:3] for line in shown]
+    assert [row for row in rows if row] == [["told-0", "0", "1.0000"], ["told-1", "1", "2.0000"]]
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -205,6 +215,10 @@ def test_a_study_without_results_is_shown_and_said(
     assert [group["best"] and group["best"]["mean"] for group in data["groups"]] == [2.0, None]
     assert data["groups"][1]["target"] == {"reached": 0, "candidates": None, "cost": None}
     assert data["groups"][1]["studies"][0]["failed"] == 3
+    strict = studies(tmp_path, [[9.0]], name="s", constraints=[{"metric": "y", "at_most": 8}])
+    data = told(*good, *strict)
+    assert "No candidate of study s-0 meets its constraints." in data["notes"]
+    assert data["groups"][1]["best"] is None
     worse = list(studies(tmp_path, [[None]], name="worse"))
     assert told(*bad, *worse)["target"] is None
     assert main(["compare", *bad, *worse]) == 0

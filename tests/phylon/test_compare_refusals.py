@@ -25,8 +25,8 @@ def test_studies_that_cannot_stand_side_by_side(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = studies(tmp_path, [[1.0], [2.0]])
-    assert "name at least two" in refused(capsys, first)
-    assert "name at least two" in refused(capsys)
+    assert "one study was given; name at least two" in refused(capsys, first)
+    assert "no studies were given; name at least two" in refused(capsys)
     assert "given twice; name each study once" in refused(capsys, first, second, first + "/")
     copied = str(shutil.copytree(first, tmp_path / "copied"))
     assert f"({copied} is a copy of it)" in refused(capsys, first, copied)

@@ -12,6 +12,8 @@ from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate
 from tests.phylon.mlflow_story import Events, note_of, plan_of
 
+PAGE = "#/experiments/7/runs/run-{}?workflowType=machine_learning"
+
 
 def test_note_links_to_parents_and_children() -> None:
     story = Events()
@@ -21,8 +23,8 @@ def test_note_links_to_parents_and_children() -> None:
     story.propose(3, 2)
     plan = plan_of(story)
     note = note_of(plan, 2)
-    assert "mutate of [candidate 0](#/experiments/7/runs/run-0), [candidate 1](#" in note
-    assert "**Children** (1): [3](#/experiments/7/runs/run-3)" in note
+    assert f"mutate of [candidate 0]({PAGE.format(0)}), [candidate 1](#" in note
+    assert f"**Children** (1): [3]({PAGE.format(3)})" in note
     assert "lr 2" in note
     assert "loss **0.125**" in note
     assert "none yet" in note_of(plan, 3)
@@ -107,7 +109,7 @@ def test_study_note_tells_the_best_the_winner_and_strange_names() -> None:
     story.run(1, loss=0.25, **{"f1 (macro)": 1.0})
     note = note_of(plan_of(story), STUDY)
     assert "2 completed, 0 failed" in note
-    assert "search:** [candidate 1](#/experiments/7/runs/run-1): loss **0.25**" in note
+    assert f"search:** [candidate 1]({PAGE.format(1)}): loss **0.25**" in note
     assert "best network" not in note
     assert "f1 \\_macro\\_ is f1 \\(macro\\)" in note
     story.finish()

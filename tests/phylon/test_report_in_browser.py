@@ -1,4 +1,4 @@
-"""The report in a real browser: it opens without complaint, tells on hovering, and highlights."""
+"""The report in a real browser: it tells on hovering, highlights, and takes no harm from names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -20,6 +21,7 @@ from phylon.history import History, read_history
 from phylon.report import build_report
 from tests.phylon.big_study import big_study
 from tests.phylon.browser import chromium, complaints, eventually, use_dark_mode
+from tests.phylon.hostile_study import HOSTILE, hostile_study
 
 _PLACE_ON_SCREEN = """
 const view = Bokeh.index.find_one_by_id(arguments[0])
@@ -52,6 +54,42 @@ walk(document)
 return texts.join(" ")
 """
 
+_WALK = """
+const found = []
+const walk = (root) => {
+  for (const each of root.querySelectorAll("*")) {
+    if (each.matches(arguments[0])) found.push(each)
+    if (each.shadowRoot) walk(each.shadowRoot)
+  }
+}
+walk(document.querySelector(arguments[1]))
+"""
+_HAS_LINES = (
+    _WALK
+    + """
+const colour = arguments[2].match(/\\d+/g).map(Number)
+return found.some((canvas) => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
+  for (let i = 0; i < data.length; i += 4) {
+    const is_opaque = data[i + 3] > 250
+    if (is_opaque && colour.every((part, j) => Math.abs(part - data[i + j]) < 3)) return true
+  }
+  return false
+})
+"""
+)
+_POINT = """
+document.querySelector("#front .figure").scrollIntoView({ block: "center" })
+const plots = Array.from(Bokeh.index).filter((view) => view.frame)
+const view = plots.find((each) => each.model.below[0]?.axis_label?.text == arguments[0])
+const source = view.model.renderers.at(-1).data_source
+const box = view.canvas_view.el.getBoundingClientRect()
+return [
+  box.x + view.frame.x_scale.compute(source.data.x[0]),
+  box.y + view.frame.y_scale.compute(source.data.y[0]),
+]
+"""
+
 
 @dataclass
 class Page:
@@ -61,21 +99,27 @@ class Page:
     history: History
     file: Path
 
-    def open(self) -> None:
-        self.chrome.get(self.file.as_uri())
-        eventually(
-            lambda: self.chrome.execute_script("return document.body.dataset.drawn"), "figures"
-        )
-        self.tree = self.chrome.execute_script(_TREE)
-        eventually(self.descent, "line of descent")
+    def show(self) -> None:
+        """Open the page, unless the browser shows it already."""
+        if self.chrome.current_url != self.file.as_uri():
+            use_dark_mode(self.chrome, on=False)
+            self.chrome.get(self.file.as_uri())
+            eventually(lambda: self.js("return document.body.dataset.drawn"), "figures")
+
+    def js(self, code: str, *given: object) -> Any:
+        return self.chrome.execute_script(code, *given)
+
+    @property
+    def tree(self) -> str:
+        return str(self.js(_TREE))
 
     def descent(self) -> list[int]:
-        found: list[int] = self.chrome.execute_script(_DESCENT)
+        found: list[int] = self.js(_DESCENT)
         return found
 
     def move_to(self, candidate: int) -> None:
         """Move the mouse to a candidate of the family tree."""
-        x, y = self.chrome.execute_script(_PLACE_ON_SCREEN, self.tree, candidate)
+        x, y = self.js(_PLACE_ON_SCREEN, self.tree, candidate)
         mouse = ActionBuilder(self.chrome)
         mouse.pointer_action.move_to_location(round(x) + 40, round(y))
         mouse.pointer_action.move_to_location(round(x), round(y))
@@ -83,26 +127,41 @@ class Page:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Page]]:
+    """Two reports, and the browser that shows one of them at a time."""
     folder = tmp_path_factory.mktemp("report")
-    history = read_history(big_study(folder, 60))
-    file = folder / "report.html"
-    file.write_text(build_report(history), encoding="utf-8")
     with chromium(folder / "profile") as chrome:
-        page = Page(chrome, history, file)
-        page.open()
-        yield page
+        made = {}
+        for location in (big_study(folder, 60), hostile_study(folder)):
+            history = read_history(location)
+            file = folder / f"{location.name}.html"
+            file.write_text(build_report(history), encoding="utf-8")
+            made[location.name] = Page(chrome, history, file)
+        yield made
+
+
+@pytest.fixture
+def page(pages: dict[str, Page]) -> Page:
+    pages["big"].show()
+    return pages["big"]
+
+
+@pytest.fixture
+def hostile(pages: dict[str, Page]) -> Page:
+    """The report of a study whose names are hostile."""
+    pages["hostile"].show()
+    return pages["hostile"]
 
 
 def test_opens_without_complaint(page: Page) -> None:
     assert complaints(page.chrome) == []
-    assert page.chrome.find_elements(By.CSS_SELECTOR, "#family canvas") or page.tree
+    assert page.tree
 
 
 def test_hovering_a_candidate_tells_its_numbers(page: Page) -> None:
     record = next(r for r in page.history.state.ranking("search") if r.candidate.parents)
     page.move_to(record.id)
-    said = eventually(lambda: page.chrome.execute_script(_TOOLTIPS), "tooltip")
+    said = eventually(lambda: page.js(_TOOLTIPS), "tooltip")
     assert f"{record.metrics['val_accuracy']:.4f}" in said
     assert record.candidate.operator in said
     assert ",".join(map(str, record.candidate.parents)) in said
@@ -121,6 +180,7 @@ def test_descent_of_the_best_is_highlighted_at_first(
 ) -> None:
     best = page.history.state.best
     assert best is not None
+    eventually(page.descent, "line of descent")
     assert page.descent() == ancestry(page, best.id, capsys)
 
 
@@ -150,17 +210,47 @@ def test_colours_follow_the_chosen_number(page: Page) -> None:
     shown = "return Array.from(Bokeh.documents.map((d) => d.get_model_by_name('family'))"
     shown += ".find(Boolean).data.shade)"
     Select(page.chrome.find_element(By.ID, "family-by")).select_by_visible_text("params")
-    shades = page.chrome.execute_script(shown)
+    shades = page.js(shown)
     for shade, record in zip(shades, page.history.state.records.values(), strict=True):
         expected = record.metrics["params"] if record.state == "completed" else None
         assert shade == (expected if expected is None else pytest.approx(expected))
     assert complaints(page.chrome) == []
 
 
-def test_page_is_dark_for_who_likes_it_dark(page: Page) -> None:
-    script = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
-    use_dark_mode(page.chrome, on=False)
-    assert min(page.chrome.execute_script(script)) > 200
-    use_dark_mode(page.chrome)
-    assert max(page.chrome.execute_script(script)) < 60
-    assert complaints(page.chrome) == []
+def test_hostile_names_are_shown_and_do_nothing(hostile: Page) -> None:
+    assert complaints(hostile.chrome) == []
+    assert hostile.js("return window.hacked ?? null") is None
+    assert hostile.js("return document.querySelector('[onclick]')") is None
+    assert hostile.js("return document.querySelector('h1').textContent").startswith(HOSTILE)
+    assert hostile.js("return document.title").startswith(HOSTILE)
+
+
+def test_hovering_tells_hostile_names_as_they_are(hostile: Page) -> None:
+    x, y = hostile.js(_POINT, f"{HOSTILE}2")
+    mouse = ActionBuilder(hostile.chrome)
+    mouse.pointer_action.move_to_location(round(x) + 30, round(y) + 30)
+    mouse.pointer_action.move_to_location(round(x), round(y))
+    mouse.perform()
+    said = eventually(lambda: hostile.js(_TOOLTIPS), "tooltip")
+    assert f"{HOSTILE}: " in said
+    assert f"operator: {HOSTILE}" in said
+    assert hostile.js("return window.hacked ?? null") is None
+    assert complaints(hostile.chrome) == []
+
+
+def test_nothing_is_fetched(hostile: Page) -> None:
+    fetched = "return performance.getEntriesByType('resource').map((each) => each.name)"
+    assert [name for name in hostile.js(fetched) if not name.startswith("data:")] == []
+
+
+def test_figures_follow_the_reader_into_the_dark_and_back(hostile: Page) -> None:
+    colour = "return getComputedStyle(document.querySelector('.card')).borderTopColor"
+    light = hostile.js(colour)
+    assert hostile.js(_HAS_LINES, "canvas", "#progress", light)
+    use_dark_mode(hostile.chrome)
+    dark = hostile.js(colour)
+    assert dark != light
+    eventually(lambda: hostile.js(_HAS_LINES, "canvas", "#progress", dark), "dark figures")
+    assert not hostile.js(_HAS_LINES, "canvas", "#progress", light)
+    use_dark_mode(hostile.chrome, on=False)
+    eventually(lambda: hostile.js(_HAS_LINES, "canvas", "#progress", light), "light figures")

@@ -83,6 +83,7 @@ def test_two_never_send_a_study_to_the_same_place_at_once(
     assert_whole(study, MlflowClient(other))
 
 
+@pytest.mark.slow
 def test_what_a_dying_server_did_not_take_is_sent_by_the_next_call(
     new_study: NewStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,9 +16,14 @@ from phylon.cluster.location import Location
 from phylon.mlflow_client import default_uri
 from phylon.tracker import run_ids
 from tests.phylon import tracking
-from tests.phylon.tracking import track, tracker_of
+from tests.phylon.tracking import track, tracker_of, without_report
 
 Story = Any  # see conftest.py
+
+
+@pytest.fixture(autouse=True)
+def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_report(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="module")

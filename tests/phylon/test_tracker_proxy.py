@@ -22,6 +22,7 @@ from tests.phylon.tracking import (
     runs_of,
     tracker_of,
     wait_until,
+    without_report,
 )
 
 Story = Any  # see conftest.py
@@ -47,8 +48,9 @@ def story(
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("phylon.tracker.MAX_BACKOFF_S", 0.1)
+    without_report(monkeypatch.setattr)
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -70,7 +72,7 @@ def test_a_slow_server_does_not_hold_up_the_search(
     events = journal(study)
     assert events[-1].time - events[0].time < 60  # 240 s of requests
     proxy.delay = 0.0
-    monkeypatch.undo()
+    monkeypatch.setattr("phylon.session.PATIENCE_AT_THE_END_S", 120.0)
     run(study, resume=True)
     _, children = runs_of("slow", MlflowClient(server.uri))
     assert {run.info.status for run in children.values()} == {"FINISHED"}

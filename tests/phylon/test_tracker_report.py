@@ -29,8 +29,10 @@ def train(story: Story, *ids: int) -> None:
 
 
 def test_report_is_replaced_while_the_study_grows_and_at_its_end(
-    story: Story, tmp_path: Path
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("phylon.mlflow_report.FIRST_S", 0.0)
+    monkeypatch.setattr("phylon.mlflow_report.SHARE", 1.0)
     uri = default_uri(tmp_path)
     client = MlflowClient(uri)
     folder = tmp_path / "mlflow-artifacts"
@@ -63,6 +65,7 @@ def test_report_that_cannot_be_built_is_told_of_once_and_harms_nothing(
 ) -> None:
     monkeypatch.setattr("sys.executable", "false")
     monkeypatch.setattr("phylon.tracker.EXTRAS_BACKOFF_S", 0.1)
+    monkeypatch.setattr("phylon.mlflow_report.FIRST_S", 0.0)
     uri = default_uri(tmp_path)
     story.create()
     tracker = tracker_of(story.study, uri)

@@ -20,10 +20,16 @@ from tests.phylon.tracking import (
     running,
     tracker_of,
     wait_until,
+    without_report,
 )
 
 Story = Any  # see conftest.py
 WARNING = "cannot be used now"
+
+
+@pytest.fixture(autouse=True)
+def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_report(monkeypatch.setattr)
 
 
 @pytest.fixture
@@ -100,6 +106,7 @@ def lasting_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a server starts six times
 @pytest.mark.parametrize("seed", range(1))
 def test_server_that_is_killed_at_random_moments_ends_up_with_everything_once(
     story: Story, lasting_server: Server, seed: int, monkeypatch: pytest.MonkeyPatch

@@ -43,6 +43,7 @@ def test_ui_serves_the_study_until_it_is_told_to_stop(tmp_path: Path) -> None:
         address = process.stdout.readline().strip()
         base, _, page = address.partition("/#/")
         assert page.startswith("experiments/1/runs/")
+        assert page.endswith("?workflowType=machine_learning")
         with urllib.request.urlopen(base) as answer:
             assert b"MLflow" in answer.read()
         process.send_signal(signal.SIGTERM)

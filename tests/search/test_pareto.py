@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from phylon.search.errors import ConfigurationError
 from phylon.search.pareto import (
     crowding_distances,
+    grown,
     hypervolume,
     non_dominated_ranks,
     pareto_front,
@@ -45,6 +46,17 @@ def volume_by_inclusion_and_exclusion(rows: Rows, reference: float) -> float:
 def test_the_front_is_what_nothing_dominates(rows: Rows) -> None:
     expected = [not any(dominates(other, row) for other in rows) for row in rows]
     assert pareto_front(rows).tolist() == expected
+
+
+@given(tables())
+def test_a_front_that_grows_row_by_row_is_that_of_all_rows(rows: Rows) -> None:
+    front = rows[:0]
+    for row in rows:
+        before, front = front, grown(front, row)
+        assert (front is before) == any((other <= row).all() for other in before)
+    expected = np.unique(rows[pareto_front(rows)], axis=0) if len(rows) else rows
+    np.testing.assert_array_equal(np.unique(front, axis=0), expected)
+    assert len(front) == len(expected)
 
 
 @given(tables())

@@ -72,11 +72,7 @@ def main() -> None:
     ]
     cost = statistics.fmean(each["seconds"] for row in alone for each in row)
     print(f"a network trained on its own: {cost:.1f} s (mean of {NETWORKS * len(TRAININGS)})")
-    for metric in METRICS:
-        truths = np.array([column(row, metric) for row in alone])
-        print(describe(f"another training, by {metric}", truths, truths, is_own=True))
-        counts = np.array([[each["macs"] for each in alone[0]]])
-        print(describe(f"multiply-accumulates, by {metric}", counts, truths))
+    describe_rivals(alone)
     found: dict[str, list[Scores]] = {}
     for training in trainings or EPOCHS:
         for seed in SEEDS:
@@ -94,6 +90,15 @@ def main() -> None:
             truths = np.array([column(row, metric) for row in alone])
             print(describe(f"{name}, by {metric}", scores, truths))
     plot(store / "ranking.svg", found, alone)
+
+
+def describe_rivals(alone: list[Scores]) -> None:
+    """Print how well other trainings and multiply-accumulates rank the networks."""
+    counts = np.array([[each["macs"] for each in alone[0]]])
+    for metric in METRICS:
+        truths = np.array([column(row, metric) for row in alone])
+        print(describe(f"another training, by {metric}", truths, truths, is_own=True))
+        print(describe(f"multiply-accumulates, by {metric}", counts, truths))
 
 
 def column(row: Scores, metric: str) -> list[float]:

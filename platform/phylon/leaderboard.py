@@ -242,6 +242,7 @@ def _next_commands(state: StudyState, location: Location, status: str) -> Render
         f"{phylon} resume {place}": "go on with the search",
         f"{phylon} ui {place}": "all runs, in MLflow",
         f"{phylon} show {place}": "this picture again",
+        f"{phylon} report {place}": "all of it on a page",
         f"{phylon} lineage {place} --export lineage.parquet": "the family tree",
     }
     if status != "interrupted":

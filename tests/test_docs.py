@@ -122,8 +122,9 @@ def test_what_the_text_names_exists(page: str) -> None:
         command, _ = find_command([name, *rest.split()])
         options = {o for parameter in command.params for o in parameter.opts}
         assert set(re.findall(r"--[a-z-]+", rest)) <= options, f"phylon {name}{rest}"
-    for script in re.findall(r"`python ([^\s`]+)", prose):
-        assert (ROOT / script).is_file(), script
+    for is_module, script in re.findall(r"`python (-m )?([^\s`]+)", prose):
+        name = f"{script.replace('.', '/')}.py" if is_module else script
+        assert (ROOT / name).is_file(), script
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", prose):
         assert (ROOT / ("docs" if page != "README.md" else "") / target).is_file(), target
     for name in re.findall(r"`(phylon\.[\w.]+)`", prose):

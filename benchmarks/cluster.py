@@ -36,7 +36,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from phylon import Candidate, Context, Float, Measurement, SearchSpace, Study
-from phylon.state import Record
+from phylon.record import Record
 
 SPACE = SearchSpace(x=Float(0.0, 1.0))
 SLOTS_OF_NODE, CPUS = 2, 0.5

@@ -29,6 +29,7 @@ from phylon.cluster.shares import FixedShares
 from phylon.config import StudyConfig
 from phylon.driver import Driver
 from phylon.journal import JournalWriter
+from phylon.keeping import Keeping
 from phylon.ledger import Ledger
 from phylon.order import FreeOrder
 from phylon.proposer import Proposer
@@ -85,7 +86,7 @@ def run_phylon(candidates: int, seconds: float) -> list[float]:
         )
         watch = Stopwatch()
         proposer = Proposer(lambda: make_strategy("regularized_evolution", SPACE))
-        ledger = Ledger(writer, StudyState([created]), proposer, [watch])
+        ledger = Ledger(writer, StudyState([created]), proposer, Keeping(1), [watch])
         driver = Driver(config, proposer, ledger, order=FreeOrder())
         executor = TuneExecutor(Location(folder), FixedShares(SHARE, largest=0))
         executor.run(driver, Evaluator(seconds))

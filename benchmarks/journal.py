@@ -23,6 +23,7 @@ from pyarrow import fs
 from phylon import events
 from phylon.config import StudyConfig
 from phylon.journal import JournalReader, JournalWriter
+from phylon.keeping import Keeping
 from phylon.ledger import replay
 from phylon.proposer import Proposer
 from phylon.search import Measurement, Outcome, Strategy, make_strategy
@@ -109,7 +110,7 @@ def seconds_to_replay(folder: Path) -> float:
 
 def replay_into_memory(folder: Path) -> tuple[StudyState, Proposer]:
     proposer = Proposer(new_strategy)
-    return replay(JournalReader(LOCAL, str(folder)).read(), proposer), proposer
+    return replay(JournalReader(LOCAL, str(folder)).read(), proposer, Keeping(1)), proposer
 
 
 def grown_megabytes(folder: Path) -> float:

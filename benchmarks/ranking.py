@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement, candidate_seed
-from phylon.search.evaluation import Context
+from phylon.search.evaluation import Context, Published
 from phylon.search.rank_correlation import rank_correlation
 from phylon.search.space import SearchSpace
 from phylon.trainables import ImageTask, LightningEvaluator, Training, nasbench201_space
@@ -191,7 +191,8 @@ def score(
     candidate = Candidate(number, architecture, epochs=0, inherit_from=0)
     measured: list[Measurement] = []
     evaluator.evaluate(
-        candidate, Context(folder / str(number), measured.append, weights=lambda _: weights)
+        candidate,
+        Context(folder / str(number), measured.append, weights=lambda _: Published(weights)),
     )
     return {name: measured[-1].metrics[name] for name in METRICS}
 

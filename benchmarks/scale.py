@@ -45,6 +45,7 @@ from phylon.config import StudyConfig
 from phylon.driver import Driver
 from phylon.folders import CandidateFolders
 from phylon.journal import JournalWriter
+from phylon.keeping import Keeping
 from phylon.ledger import Ledger
 from phylon.order import FreeOrder
 from phylon.progress import Progress
@@ -161,13 +162,14 @@ def driving(folder: Path, name: str, candidates: int) -> Iterator[Driver]:
         budget={"candidates": candidates},
     )
     proposer, state = Proposer(lambda: make_strategy(name, SPACE)), StudyState()
+    keeping = Keeping(1)
     writer = JournalWriter(fs.LocalFileSystem(), str(folder / "journal"))
     console = Console(file=StringIO())
     with (
-        CandidateFolders(Location(folder), state, keep=1) as folders,
+        CandidateFolders(Location(folder), keeping) as folders,
         Progress(state, {"search": candidates, "final": 0}, SLOTS, console=console) as progress,
     ):
-        ledger = Ledger(writer, state, proposer, [folders, progress])
+        ledger = Ledger(writer, state, proposer, keeping, [folders, progress])
         ledger.take(
             events.Created(
                 uid="scale", config=config.to_json(), space=SPACE.to_json(), metrics=["regret"]

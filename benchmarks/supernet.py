@@ -27,6 +27,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from phylon.search import Architecture, Candidate, Context, SearchSpace
+from phylon.search.evaluation import Published
 from phylon.trainables import (
     ImageTask,
     Labelled,
@@ -96,7 +97,8 @@ def score(pictures: str) -> None:
     """Print how many times as cheap scoring is."""
     task = images(pictures)
     evaluator = SupernetEvaluator(LightningEvaluator(task, Training(EPOCHS)), SPACE, Sharing())
-    shared = {name: each.numpy() for name, each in task.supernet(SPACE).state_dict().items()}
+    state = task.supernet(SPACE).state_dict()
+    shared = Published({name: each.numpy() for name, each in state.items()})
     both = []
     with tempfile.TemporaryDirectory() as folder:
 

@@ -64,7 +64,7 @@ class Scorer:
     def evaluate(self, candidate: Candidate, context: Context) -> None:
         """Report a number that depends on candidate and weights."""
         assert candidate.inherit_from is not None
-        weights = context.weights(candidate.inherit_from)
+        weights = context.weights(candidate.inherit_from).arrays
         time.sleep(self.seconds)
         value = weights[f"layer{candidate.id % TENSORS}.weight"].flat[candidate.id]
         context.report(Measurement(1, {"y": float(value)}, 0.0))

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from phylon.cluster.energy import EnergyMeter
 from phylon.cluster.executor import Share
 from phylon.cluster.location import CANDIDATES
 from phylon.cluster.memory import Cap
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.errors import EvaluationError, GivenBack, is_out_of_memory
-from phylon.search.evaluation import Context, Evaluator, Team, Weights
+from phylon.search.evaluation import Context, Evaluator, Published, Team
 
 _GATHER_SECONDS = 0.02
 _GATHER_MANY_SECONDS = 2.0
@@ -30,12 +31,14 @@ class Ended:
         error: What was raised, in one line; None if it went through.
         out_of_memory: Whether that was for want of memory.
         peak: Bytes of memory held at most, of the GPU if there is one; 0 if not known.
+        joules: Energy that it took; None if the machine does not tell.
     """
 
     seconds: float
     error: str | None = None
     out_of_memory: bool = False
     peak: int = 0
+    joules: float | None = None
 
 
 Message = Measurement | Ended
@@ -51,19 +54,25 @@ def evaluate(evaluator: Evaluator, candidate: Candidate, context: Context, share
     """
     begin = time.perf_counter()
     error, is_short = None, False
-    cap = Cap(share, context.device)
+    meter, cap = EnergyMeter(share, context.device), Cap(share, context.device)
+
+    def report(measurement: Measurement) -> None:
+        meter.look()
+        context.report(measurement)
+
     try:
         with cap:
-            evaluator.evaluate(candidate, context)
+            evaluator.evaluate(candidate, replace(context, report=report))
     except GivenBack:
         raise
     except (Exception, SystemExit) as raised:  # noqa: BLE001 - whatever the user's network does
         is_short = is_out_of_memory(raised)
         error = str(raised) if isinstance(raised, EvaluationError) else _named(raised)
     seconds = time.perf_counter() - begin
+    meter.look()
     if is_short or cap.is_planned:
         cap.tidy()
-    return Ended(seconds, error, is_short, cap.peak)
+    return Ended(seconds, error, is_short, cap.peak, meter.joules)
 
 
 def _named(error: BaseException) -> str:
@@ -78,6 +87,7 @@ class Attempts:
         candidates: What is measured, one after another; at least one.
         share: What each holds meanwhile.
         study: What each is lent, but for its own folder and report: the folder is the study's.
+        publish: Passes on the weights of a candidate, by its id.
 
     Attributes:
         is_over: Whether there will be no more news of them, and the worker has to go.
@@ -90,11 +100,13 @@ class Attempts:
         *,
         share: Share,
         study: Context,
+        publish: Callable[[int], None],
     ) -> None:
         self._evaluator = evaluator
         self._open = len(candidates)
         self._share = share
         self._study = study
+        self._publish = publish
         self.is_over = False
         self._news: queue.SimpleQueue[tuple[int, Message] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, args=(candidates,), daemon=True).start()
@@ -155,18 +167,24 @@ class Attempts:
         def report(measurement: Measurement) -> None:
             self._news.put((candidate.id, measurement))
 
-        return own(self._study, candidate, report)
+        return own(self._study, candidate, report, self._publish)
 
 
-def own(study: Context, candidate: Candidate, report: Callable[[Measurement], None]) -> Context:
+def own(
+    study: Context,
+    candidate: Candidate,
+    report: Callable[[Measurement], None],
+    publish: Callable[[int], None],
+) -> Context:
     """Return a candidate's own context, from that which all candidates of the study are lent."""
-    return replace(study, folder=candidate_folder(study.folder, candidate.id), report=report)
+    folder = candidate_folder(study.folder, candidate.id)
+    return replace(study, folder=folder, report=report, publish=lambda: publish(candidate.id))
 
 
 def lent(
     folder: Path,
     share: Share,
-    weights: Callable[[int], Weights],
+    weights: Callable[[int], Published],
     leaving: Callable[[], bool],
     team: Team = ALONE,
 ) -> Context:

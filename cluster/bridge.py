@@ -114,7 +114,7 @@ class Bridge:
             if isinstance(message, Ended):
                 candidate = worker.running.pop(candidate_id)
                 where = f"{host}/{nodes[0][:8]}"
-                usage = Usage(message.seconds, worker.share, where, message.peak)
+                usage = Usage(message.seconds, worker.share, where, message.peak, message.joules)
                 self._end(candidate, message, usage)
             else:
                 self._study.observe(candidate_id, message)

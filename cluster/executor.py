@@ -73,12 +73,14 @@ class Usage:
         share: What was held meanwhile.
         node: Where it ran.
         peak: Bytes of memory that it held at most, of the GPU if it had one; 0 if not known.
+        joules: Energy that it took; None if its machine does not tell.
     """
 
     seconds: float
     share: Share = field(default_factory=Share)
     node: str = ""
     peak: int = 0
+    joules: float | None = None
 
 
 class Driven(Protocol):

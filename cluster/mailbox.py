@@ -30,9 +30,13 @@ class _Mailbox:
         """Wait for the worker's next candidates."""
         return [] if self._closed.is_set() else await self._boxes[worker].get()
 
-    async def lend(self, study: Location, candidate_id: int) -> tuple[Any] | str:
-        """Return a reference to published weights, or why there are none."""
-        return await asyncio.to_thread(self._lender.lend, study, candidate_id)
+    async def lend(self, study: Location, candidate_id: int, lost: str) -> tuple[Any] | str:
+        """Return a reference to published weights, or why there are none; see `Lender`."""
+        return await self._lender.lend(study, candidate_id, lost)
+
+    async def offer(self, candidate_id: int, references: list[Any], nbytes: int) -> None:
+        """Take the reference to weights that a worker has published."""
+        self._lender.hold(candidate_id, references[0], nbytes)
 
     async def keep(self, team: str, room: PlacementGroup) -> None:
         """Remember what a team holds: Ray gives it back by itself only when the driver ends."""

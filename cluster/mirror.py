@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import weakref
@@ -16,10 +17,12 @@ from pyarrow import fs
 from phylon.cluster.attempts import candidate_folder
 from phylon.cluster.location import CANDIDATES, Location
 from phylon.cluster.patience import patiently
+from phylon.cluster.weights import FILE
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.errors import GivenBack
 from phylon.search.evaluation import Context, Evaluator
 
+log = logging.getLogger(__name__)
 _AT_ONCE = 4  # files copied at a time
 _Signature = tuple[int, int, int]
 
@@ -138,27 +141,69 @@ class _Mirrored:
 
     def evaluate(self, candidate: Candidate, context: Context) -> None:
         """Measure a candidate."""
-
-        def report(measurement: Measurement) -> None:
-            if measurement.checkpoint:
-                push()
-            context.report(measurement)
-
-        def push() -> None:
-            if context.team.rank == 0:
-                self._mirror.push(candidate.id)
-
+        uploads = _Uploads(self._mirror, candidate, context)
         try:
             folder = self._mirror.fetch(candidate)
-            lent = replace(context, folder=folder, report=report)
+            lent = replace(context, folder=folder, report=uploads.report)
             try:
                 self._evaluator.evaluate(candidate, lent)
             except GivenBack:
-                push()
+                uploads.finish()
                 raise
-            push()
+            uploads.finish()
         finally:
             self._mirror.drop(candidate)
+
+
+class _Uploads:
+    """Has the store hold what a candidate's measurements speak of, before anyone hears of them.
+
+    A candidate whose files the store refuses goes on without; not so the training of shared
+    weights, which would be of no use.
+
+    Args:
+        mirror: What copies.
+        candidate: What is measured.
+        context: Takes the measurements.
+    """
+
+    def __init__(self, mirror: Mirror, candidate: Candidate, context: Context) -> None:
+        self._mirror = mirror
+        self._candidate = candidate
+        self._context = context
+        self._is_refused = False
+
+    def report(self, measurement: Measurement) -> None:
+        """Pass on a measurement when the store has what it names, or without that."""
+        if measurement.checkpoint:
+            try:
+                self._push()
+                self._is_refused = False
+            except OSError as error:
+                if self._candidate.phase == "supernet":
+                    raise
+                measurement = self._without(measurement, error)
+        self._context.report(measurement)
+
+    def finish(self) -> None:
+        """Have the store hold what else there is, unless it has just refused that."""
+        if not self._is_refused:
+            self._push()
+
+    def _push(self) -> None:
+        if self._context.team.rank == 0:
+            self._mirror.push(self._candidate.id)
+
+    def _without(self, measurement: Measurement, error: OSError) -> Measurement:
+        if not self._is_refused:
+            log.warning(
+                "candidate %d goes on, but the store refuses its `%s`: %s",
+                self._candidate.id, measurement.checkpoint, error,
+            )  # fmt: skip
+        self._is_refused = True
+        if measurement.checkpoint == FILE:
+            return measurement.unwritten(error)
+        return replace(measurement, checkpoint=None)
 
 
 def _needed(candidate: Candidate) -> tuple[int, ...]:

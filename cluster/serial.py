@@ -65,7 +65,7 @@ class SerialExecutor:
 
         context = Context(folder, report, weights=self._weights)
         ended = evaluate(evaluator, candidate, context, Share())
-        usage = Usage(ended.seconds, Share(), socket.gethostname())
+        usage = Usage(ended.seconds, Share(), socket.gethostname(), joules=ended.joules)
         if ended.error is None:
             study.complete(candidate.id, usage)
         else:

@@ -163,7 +163,9 @@ class Team:
 
 def _together(ends: dict[int, Ended]) -> Ended:
     """Return the end of a candidate that all workers have measured."""
-    return Ended(ends[0].seconds, peak=max(each.peak for each in ends.values()))
+    told = [each.joules for each in ends.values() if each.joules is not None]
+    joules = sum(told) if len(told) == len(ends) else None
+    return Ended(ends[0].seconds, peak=max(each.peak for each in ends.values()), joules=joules)
 
 
 def why_lost(error: Exception) -> Exception:

@@ -17,7 +17,7 @@ from phylon.cluster.executor import Share
 from phylon.cluster.location import Location
 from phylon.cluster.mirror import Mirror
 from phylon.cluster.patience import never
-from phylon.cluster.weights import borrower
+from phylon.cluster.weights import borrower, publisher
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.errors import GivenBack
 from phylon.search.evaluation import Context, Evaluator, Team
@@ -68,6 +68,7 @@ class Teammate:
         self._mailbox = mailbox
         self._mirror = Mirror(study)
         self._weights = borrower(mailbox, study)
+        self._publish = publisher(mailbox, Location(self._mirror.folder))
         self._share = share
         self._team = team
 
@@ -93,7 +94,7 @@ class Teammate:
 
         team = Team(self._rank, self._size, _TrainerArguments(self._share))
         study = attempts.lent(self._mirror.folder, self._share, self._weights, never, team)
-        return attempts.own(study, candidate, report)
+        return attempts.own(study, candidate, report, self._publish)
 
     def _say(self, what: Arrived | tuple[int, Message]) -> None:
         """Tell the trial; return when it is there, so that nothing overtakes it."""

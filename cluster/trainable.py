@@ -16,7 +16,7 @@ from phylon.cluster.attempts import Attempts, News, lent
 from phylon.cluster.executor import Share
 from phylon.cluster.location import Location
 from phylon.cluster.mirror import Mirror
-from phylon.cluster.weights import borrower
+from phylon.cluster.weights import borrower, publisher
 from phylon.search.candidate import Candidate
 from phylon.search.evaluation import Evaluator
 
@@ -66,6 +66,7 @@ class CandidateTrainable(tune.Trainable):
                 evaluator, location, mailbox, self._share, self.trial_id, self.logdir
             )
         self._evaluator = self._mirror.around(evaluator)
+        self._publish = publisher(mailbox, Location(self._mirror.folder))
         self._context = lent(
             self._mirror.folder, self._share, borrower(mailbox, location), lambda: self._leaves
         )
@@ -94,7 +95,13 @@ class CandidateTrainable(tune.Trainable):
         if self._team:
             self._team.begin(candidates)
             return self._team
-        return Attempts(self._evaluator, candidates, share=self._share, study=self._context)
+        return Attempts(
+            self._evaluator,
+            candidates,
+            share=self._share,
+            study=self._context,
+            publish=self._publish,
+        )
 
     def _take(self) -> list[Candidate]:
         """Wait for candidates; none if the worker has to leave."""

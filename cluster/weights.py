@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
+import json
+import logging
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar, final
@@ -10,30 +13,59 @@ from typing import Any, Generic, TypeVar, final
 from phylon.cluster.location import CANDIDATES, Location
 from phylon.cluster.patience import patiently
 from phylon.search.errors import EvaluationError, GivenBack
-from phylon.search.evaluation import Weights
+from phylon.search.evaluation import Published, Weights
 
 T = TypeVar("T")
 FILE = "weights.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+METADATA = "phylon"
+
+ROOM_BYTES = 1 << 30
+"""How much the object stores of a cluster hold of a study's weights, at most."""
+
+log = logging.getLogger(__name__)
 
 
-def read_weights(study: Location, candidate_id: int) -> Weights:
-    """Return the weights that a candidate published.
+def read_weights(study: Location, candidate_id: int) -> Published:
+    """Return what a candidate published.
 
     Raises:
-        EvaluationError: There are none, or they cannot be read.
+        EvaluationError: There is nothing, or it cannot be read.
+    """
+    folder = study / CANDIDATES / candidate_id
+    restore = "put the file back, or begin the study again under another name"
+    try:
+        arrays, metadata = _read(folder / FILE)
+    except FileNotFoundError:
+        raise EvaluationError(
+            f"`{folder / FILE}` does not exist, so there are no weights of candidate "
+            f"{candidate_id} to go by; {restore}"
+        ) from None
+    about = json.loads(metadata.pop(METADATA, "{}"))
+    tied = {name: arrays[kept] for name, kept in metadata.items() if kept in arrays}
+    try:
+        optimizer, _ = _read(folder / OPTIMIZER)
+    except FileNotFoundError:
+        optimizer = {}
+    return Published({**arrays, **tied}, about, optimizer)
+
+
+def _read(file: Location) -> tuple[Weights, dict[str, str]]:
+    """Return the arrays and the metadata of a file.
+
+    Raises:
+        FileNotFoundError: There is none.
+        EvaluationError: It cannot be read.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    file = study / CANDIDATES / candidate_id / FILE
     restore = "put the file back, or begin the study again under another name"
     try:
-        weights = load(patiently(file.read, file))
+        data = patiently(file.read, file)
+        weights = load(data)
     except FileNotFoundError:
-        raise EvaluationError(
-            f"`{file}` does not exist, so there are no weights of candidate {candidate_id} to go "
-            f"by; {restore}"
-        ) from None
+        raise
     except (OSError, SafetensorError) as error:
         raise EvaluationError(f"`{file}` cannot be read ({error}); {restore}") from error
     except KeyError as error:
@@ -43,7 +75,9 @@ def read_weights(study: Location, candidate_id: int) -> Weights:
         ) from error
     for array in weights.values():
         array.flags.writeable = False
-    return weights
+    # A file begins with the length of its header, which is JSON; `load` does not tell all of it.
+    end = 8 + int.from_bytes(data[:8], "little")
+    return weights, json.loads(data[8:end]).get("__metadata__", {})
 
 
 @final
@@ -66,38 +100,88 @@ class Latest(Generic[T]):
         return self._last[1]
 
 
-def shelf(study: Location) -> Latest[Weights]:
+def shelf(study: Location) -> Latest[Published]:
     """Return what reads the weights of a study, on one node; see `read_weights`."""
     return Latest(partial(read_weights, study))
 
 
 @final
 class Lender:
-    """Puts weights into Ray's object store, which takes each version to each node once.
+    """Knows which weights are in Ray's object store, and has those put there that are not.
 
-    Reads every version once, and keeps the last one there.
+    They come from the workers that trained them, else from the storage, where each is read once for
+    all who ask. When they are too many those go that were not asked for longest, but not the last.
+    Lives in the mailbox, in its event loop.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._put: Latest[Any] | None = None
+        self._held: OrderedDict[int, tuple[Any, int]] = OrderedDict()
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    def lend(self, study: Location, candidate_id: int) -> tuple[Any] | str:
-        """Return a reference to the weights, or why there are none; may be called by any thread."""
-        import ray
+    async def lend(self, study: Location, candidate_id: int, lost: str) -> tuple[Any] | str:
+        """Return a reference to what a candidate published, or why there is none.
 
-        with self._lock:
-            self._put = self._put or Latest(lambda number: ray.put(read_weights(study, number)))
-            try:
-                return (self._put(candidate_id),)
-            except EvaluationError as error:
-                return str(error)
+        Args:
+            study: Where it is read if it is not held.
+            candidate_id: The candidate.
+            lost: The reference, as text, that led to nothing when it was lent before.
+        """
+        async with self._locks[candidate_id]:
+            if candidate_id in self._held and self._held[candidate_id][0].hex() == lost:
+                del self._held[candidate_id]
+            if candidate_id not in self._held:
+                try:
+                    reference, nbytes = await asyncio.to_thread(_put, study, candidate_id)
+                except EvaluationError as error:
+                    return str(error)
+                self.hold(candidate_id, reference, nbytes)
+        self._held.move_to_end(candidate_id)
+        return (self._held[candidate_id][0],)
+
+    def hold(self, candidate_id: int, reference: Any, nbytes: int) -> None:  # noqa: ANN401
+        """Take a reference to what a candidate published, so that it stays where it is."""
+        self._held[candidate_id] = reference, nbytes
+        self._held.move_to_end(candidate_id)
+        while len(self._held) > 1 and sum(size for _, size in self._held.values()) > ROOM_BYTES:
+            self._held.popitem(last=False)
 
 
-def borrower(mailbox: Any, study: Location) -> Latest[Weights]:  # noqa: ANN401 - a Ray actor
+def _put(study: Location, candidate_id: int) -> tuple[Any, int]:
+    """Put what a candidate published into the object store; return the reference, and bytes."""
+    import ray
+
+    published = read_weights(study, candidate_id)
+    return ray.put(published), published.nbytes
+
+
+def publisher(mailbox: Any, study: Location) -> Callable[[int], None]:  # noqa: ANN401 - Ray actor
+    """Return what puts the weights of a candidate of this worker into the object store.
+
+    Who begins with them gets them from there as long as this worker lives, else from the storage;
+    so it does not matter if that fails.
+
+    Args:
+        mailbox: Lends them.
+        study: The study's folder on this machine.
+    """
+
+    def publish(candidate_id: int) -> None:
+        from ray.exceptions import RayError
+
+        try:
+            reference, nbytes = _put(study, candidate_id)
+            mailbox.offer.remote(candidate_id, [reference], nbytes)
+        except (EvaluationError, RayError) as error:
+            log.warning("the weights of candidate %d are not passed on: %s", candidate_id, error)
+
+    return publish
+
+
+def borrower(mailbox: Any, study: Location) -> Latest[Published]:  # noqa: ANN401 - a Ray actor
     """Return what takes weights from the object store of the worker's node, without a copy.
 
-    It raises `EvaluationError` if there are none, or they cannot be read, and `GivenBack` when the
+    If the worker that held them is gone, by itself or with its node, they come from the storage. It
+    raises `EvaluationError` if there are none, or they cannot be read, and `GivenBack` when the
     mailbox has died, and the run ends.
 
     Args:
@@ -105,19 +189,28 @@ def borrower(mailbox: Any, study: Location) -> Latest[Weights]:  # noqa: ANN401 
         study: Where the study is kept.
     """
 
-    def borrow(candidate_id: int) -> Weights:
+    def lent(candidate_id: int, lost: str = "") -> Any:  # noqa: ANN401 - a reference
+        import ray
+
+        found = ray.get(mailbox.lend.remote(study, candidate_id, lost))
+        if isinstance(found, str):
+            raise EvaluationError(found)
+        return found[0]
+
+    def borrow(candidate_id: int) -> Published:
         import ray
         from ray.exceptions import ObjectLostError, RayActorError
 
         try:
-            lent = ray.get(mailbox.lend.remote(study, candidate_id))
-            if isinstance(lent, str):
-                raise EvaluationError(lent)
-            weights: Weights = ray.get(lent[0])
+            reference = lent(candidate_id)
+            try:
+                published: Published = ray.get(reference)
+            except ObjectLostError:
+                published = ray.get(lent(candidate_id, lost=reference.hex()))
         except (RayActorError, ObjectLostError) as error:
             raise GivenBack("the mailbox died") from error
-        for array in weights.values():
+        for array in (*published.arrays.values(), *published.optimizer.values()):
             array.flags.writeable = False
-        return weights
+        return published
 
     return Latest(borrow)

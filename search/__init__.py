@@ -6,9 +6,10 @@ from phylon.search.constraint import Constraint
 from phylon.search.evaluation import Context, Evaluator, Tester
 from phylon.search.nodes import Block, Cell, Choice, Float, Integer, Repeat, WiredCell
 from phylon.search.objective import Objective
+from phylon.search.proposal import Proposal
 from phylon.search.registry import STRATEGIES, make_strategy
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Proposal, Strategy
+from phylon.search.strategy import Strategy
 from phylon.search.variation import crossover, mutate, neighbours
 
 __all__ = [

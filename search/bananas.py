@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import final
 
 import numpy as np
+from typing_extensions import override
 
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.checks import check_integer
 from phylon.search.evolution import Population
 from phylon.search.pool import Pool, candidate_pool
 from phylon.search.predictor import Predictor
+from phylon.search.proposal import Known, Proposal
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Known, Proposal, Strategy
+from phylon.search.strategy import Strategy
 
 
 @final
@@ -61,6 +63,12 @@ class Bananas(Strategy):
         self.initial = initial
         self._parents = parents
         self._predictor = Predictor(space, seed, batch)
+
+    @property
+    @override
+    def living(self) -> Collection[int]:
+        rankings = self._predictor.rankings()
+        return {member.id for ranking in rankings for member in ranking[: self._parents]}
 
     def _propose(self, rng: np.random.Generator) -> Proposal:
         if self.asked >= self.initial and self._predictor.ready:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -94,20 +94,30 @@ class Measurement:
         metrics: Metric values by name.
         seconds: Wall-clock seconds this step took.
         checkpoint: Where the state after this step is kept, relative to the candidate's folder.
+        note: What a user should know of the step that no metric tells; mostly nothing.
     """
 
     step: int
     metrics: dict[str, float]
     seconds: float
     checkpoint: str | None = None
+    note: str = ""
+
+    def unwritten(self, error: Exception) -> Measurement:
+        """Return it without the weights that it names: they could not be written."""
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        notes = (self.note, f"its weights could not be written: {reason}")
+        return replace(self, checkpoint=None, note="; ".join(filter(None, notes)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return its fields as plain JSON data."""
+        """Return its fields as plain JSON data, without an empty note."""
+        note = {"note": self.note} if self.note else {}
         return {
             "step": self.step,
             "metrics": self.metrics,
             "seconds": self.seconds,
             "checkpoint": self.checkpoint,
+            **note,
         }
 
 

@@ -32,6 +32,20 @@ def check_number(name: str, value: object, low: float, high: float = math.inf) -
         )
 
 
+def check_sample(sample: object, population: int) -> None:
+    """Refuse a tournament of a size that is no integer from 1 to `population`, which is one.
+
+    Raises:
+        ConfigurationError: The message names the key ``strategy.sample``.
+    """
+    check_integer("sample", sample, 1)
+    if isinstance(sample, int) and sample > population:
+        raise ConfigurationError(
+            f"strategy.sample is {sample}; allowed: integers from 1 to strategy.population "
+            f"({population})"
+        )
+
+
 def check_flag(name: str, value: object) -> None:
     """Refuse what is neither true nor false; raises as `check_integer`."""
     if not isinstance(value, bool):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import final
 
 import numpy as np
+from typing_extensions import override
 
 from phylon.search.candidate import Candidate, Outcome
-from phylon.search.strategy import Proposal, Strategy
+from phylon.search.proposal import Proposal
+from phylon.search.strategy import Strategy
 from phylon.search.variation import crossover
 
 
@@ -20,6 +23,11 @@ class Enas(Strategy):
     `prime`; here nothing is learned any more, as in the paper. Where those run out, two of them are
     crossed; without any, networks are random.
     """
+
+    @property
+    @override
+    def living(self) -> Collection[int]:
+        return ()
 
     def _propose(self, rng: np.random.Generator) -> Proposal:
         if len(self._start) < 2:

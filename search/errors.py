@@ -22,6 +22,10 @@ class SpaceExhausted(PhylonError):  # noqa: N818 - a signal to the study, like S
     """Every architecture of a finite space was already proposed."""
 
 
+class Waiting(SpaceExhausted):
+    """There is nothing to propose until another result is told."""
+
+
 class ClusterError(PhylonError, RuntimeError):
     """Ray did not do what it was asked."""
 

@@ -18,11 +18,37 @@ Weights: TypeAlias = Mapping[str, NDArray[np.generic]]
 """Parameters and buffers of a network by name; read-only, as all workers of a node share them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a candidate leaves to those that begin with its weights.
+
+    Attributes:
+        arrays: The weights.
+        about: What their file tells of them: ``architecture``, the nested form of what they belong
+            to, and how it was trained; empty if it was written by anybody else.
+        optimizer: What the optimizer kept of each parameter, such as momenta, by names
+            ``KIND:PARAMETER``; empty if that was not kept.
+    """
+
+    arrays: Weights
+    about: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: Weights = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(each.nbytes for each in (*self.arrays.values(), *self.optimizer.values()))
+
+
 def _never() -> bool:
     return False
 
 
-def _no_weights(candidate_id: int) -> Weights:
+def _nothing() -> None:
+    """Publish nothing."""
+
+
+def _no_weights(candidate_id: int) -> Published:
     raise EvaluationError(f"the weights of candidate {candidate_id} are not to be had here")
 
 
@@ -56,8 +82,11 @@ class Context:
         leaving: Tells whether the worker has to go soon, because its machine is taken away. An
             evaluation that looks at it can write a checkpoint then and raise `GivenBack`: another
             worker goes on from there.
-        weights: Takes the id of a candidate and returns the weights that it published.
+        weights: Takes the id of a candidate and returns what it published. Raises
+            `EvaluationError` if that is gone or damaged.
         team: Who evaluates the candidate together with this worker.
+        publish: To be called when the weights are whole in the folder and others will begin with
+            them: those on a cluster are then spared the way over the storage.
     """
 
     folder: Path
@@ -65,8 +94,9 @@ class Context:
     threads: int = 1
     device: str = "cpu"
     leaving: Callable[[], bool] = _never
-    weights: Callable[[int], Weights] = _no_weights
+    weights: Callable[[int], Published] = _no_weights
     team: Team = field(default_factory=Team)
+    publish: Callable[[], None] = _nothing
 
 
 @runtime_checkable

@@ -6,17 +6,19 @@ together, with new ones where it has something new to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, final
 
 import numpy as np
+from typing_extensions import override
 
 from phylon.search import variation
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Outcome
+from phylon.search.proposal import Proposal
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Proposal, Strategy
+from phylon.search.strategy import Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,11 @@ class Evolution(Strategy):
         self._selection = selection
         self._variation = variation
         self._survival = survival
+
+    @property
+    @override
+    def living(self) -> Collection[int]:
+        return [member.id for member in self.population]
 
     def _propose(self, rng: np.random.Generator) -> Proposal:
         if self.asked < self.initial or not self.population or self.space.size == 1:

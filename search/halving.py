@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import final
 
 import numpy as np
+from typing_extensions import override
 
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.checks import check_integer
 from phylon.search.errors import ConfigurationError
 from phylon.search.evolution import Member
 from phylon.search.named import Spec
+from phylon.search.proposal import Known, Proposal
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Known, Proposal, Strategy
+from phylon.search.strategy import Strategy
 from phylon.search.survival import fittest, least_crowded
 
 
@@ -73,6 +75,7 @@ class Halving(Strategy):
         super().__init__(space, objectives=objectives, seed=seed)
         self.initial = inner.initial
         self.repeats = inner.repeats
+        self.inherits = inner.inherits
         self.epochs = rungs[0]
         self._eta = eta
         self._inner = inner
@@ -83,6 +86,16 @@ class Halving(Strategy):
         self._continued: set[int] = set()
         self._networks: list[_Network] = []  # by their ids in the inner strategy
         self._network_of: dict[int, _Network] = {}  # by ids of candidates
+
+    @property
+    @override
+    def waits(self) -> bool:
+        return self._inner.waits
+
+    @property
+    @override
+    def living(self) -> Collection[int]:
+        return [self._networks[number].newest.id for number in self._inner.living]
 
     def _promote(self) -> Proposal | None:
         for epochs, more in reversed(self._steps):

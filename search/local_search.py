@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import final
 
 import numpy as np
+from typing_extensions import override
 
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.checks import check_integer
 from phylon.search.evolution import Member
+from phylon.search.proposal import Proposal
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Proposal, Strategy
+from phylon.search.strategy import Strategy
 from phylon.search.variation import neighbours
 
 
@@ -49,6 +52,11 @@ class LocalSearch(Strategy):
         self._drawn = 0  # random candidates asked for the next round
         self._to_beat: dict[int, tuple[float, ...]] = {}  # rank of its parent, for a neighbour
         self._around: dict[int, list[Architecture]] = {}
+
+    @property
+    @override
+    def living(self) -> Collection[int]:
+        return [place.id for place in (self._place, self._next) if place]
 
     def _propose(self, rng: np.random.Generator) -> Proposal:
         for place in (self._place, self._ready):

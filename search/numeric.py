@@ -192,7 +192,7 @@ class Float(Node[float]):
         if not self.low <= value <= self.high:
             refuse(path, value, self)
         if self._grid and value not in self._grid:
-            refuse(path, value, self, f" (nearest: {self.at(_unit(self, value))})")
+            refuse(path, value, self, f" (nearest: {self.nearest(value)})")
 
     def encode(self, value: float) -> list[float]:
         return [value]
@@ -220,6 +220,11 @@ class Float(Node[float]):
         if self._grid:
             return self._grid[round(unit * (len(self._grid) - 1))]
         return min(max(_number(self, unit), self.low), self.high)
+
+    def nearest(self, number: float) -> float:
+        """Return the allowed value nearest to a number; beyond the range is clipped."""
+        clipped = min(max(number, self.low), self.high) + 0.0
+        return self.at(_unit(self, clipped)) if self._grid else clipped
 
     def beside(self, value: float, *, up: bool) -> float:
         """Return the next value up or down; the other way at the end of the range."""

@@ -13,9 +13,9 @@ from phylon.search.candidate import Candidate, Outcome
 from phylon.search.evolution import Member
 from phylon.search.features import Features
 from phylon.search.gaussian_process import Floats
+from phylon.search.proposal import Known
 from phylon.search.ranks import normal_scores, rank_of
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Known
 
 SAMPLE = 200
 """So many networks of the space tell how features are spread in it."""

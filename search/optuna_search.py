@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,14 +11,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
+from typing_extensions import override
 
 from phylon.search.architecture import Architecture, dotted
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.errors import ConfigurationError
 from phylon.search.optuna_space import built, distribution, numbers, suggestion
+from phylon.search.proposal import Proposal
 from phylon.search.ranks import Rank, rank_of
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Proposal, Strategy
+from phylon.search.strategy import Strategy
 
 if TYPE_CHECKING:
     import optuna
@@ -132,6 +134,11 @@ class OptunaSearch(Strategy):
         self._name = sampler
         self._trials: list[_Trial] = []
         self._notes: dict[str, Any] = {}
+
+    @property
+    @override
+    def living(self) -> Collection[int]:
+        return ()
 
     def _propose(self, rng: np.random.Generator) -> Proposal:
         with _quiet():

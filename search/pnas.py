@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import final
 
 import numpy as np
+from typing_extensions import override
 
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.checks import check_integer
@@ -14,8 +15,9 @@ from phylon.search.complexity import complexity, most_complex, resize
 from phylon.search.evolution import Population
 from phylon.search.pool import Pool, candidate_pool
 from phylon.search.predictor import Fill, Predictor
+from phylon.search.proposal import Known, Proposal
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Known, Proposal, Strategy
+from phylon.search.strategy import Strategy
 
 BATCH = 10
 """Results from one fit of the predictor to the next."""
@@ -81,6 +83,16 @@ class Pnas(Strategy):
         """The level of the next proposal, from 0; the number of levels after the last."""
         return min(self.asked // self.initial, self._after)
 
+    @property
+    @override
+    def living(self) -> Collection[int]:
+        found = set[int]()
+        for ranking in self._predictor.rankings():
+            found.update(member.id for member in ranking[:PARENTS])
+            for level in range(self.level, self._after):
+                found.update(member.id for member in self._beam(ranking, level))
+        return found
+
     def _propose(self, rng: np.random.Generator) -> Proposal:
         if self.level and self._predictor.ready:
             for level in range(self.level, self._after + 1):
@@ -103,12 +115,7 @@ class Pnas(Strategy):
         """Return what makes the pool of a level."""
 
         def expand(best: Population, rng: np.random.Generator) -> Pool:
-            simpler = (
-                each
-                for each in best
-                if complexity(self.space, each.architecture) < self._bounds[level]
-            )
-            beam = list(islice(simpler, self.initial))
+            beam = self._beam(best, level)
             pool: Pool = {}
             for _ in range(EXPANSIONS):
                 proposal = self._expansion(beam, level, rng)
@@ -119,6 +126,12 @@ class Pnas(Strategy):
             return candidate_pool(self.space, best[:PARENTS], (), rng)
 
         return expand if level < self._after else search_on
+
+    def _beam(self, best: Population, level: int) -> Population:
+        """Return the best of the simpler levels, which are grown to this one."""
+        bound = self._bounds[level]
+        simpler = (each for each in best if complexity(self.space, each.architecture) < bound)
+        return list(islice(simpler, self.initial))
 
     def _expansion(self, beam: Population, level: int, rng: np.random.Generator) -> Proposal:
         if not beam or rng.random() < FRESH:

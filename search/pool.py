@@ -9,8 +9,8 @@ import numpy as np
 
 from phylon.search.errors import SpaceError
 from phylon.search.evolution import Member, Population
+from phylon.search.proposal import Proposal
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Proposal
 from phylon.search.variation import mutate, neighbours
 
 Pool: TypeAlias = dict[str, Proposal]

@@ -13,9 +13,9 @@ from phylon.search.ensemble import Ensemble, Floats
 from phylon.search.evolution import Member, Population
 from phylon.search.path_encoding import path_encoding
 from phylon.search.pool import Pool
+from phylon.search.proposal import Known, Proposal
 from phylon.search.ranks import normal_scores, rank_of
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Known, Proposal
 from phylon.search.survival import fittest
 
 Fill: TypeAlias = Callable[[Population, np.random.Generator], Pool]
@@ -96,17 +96,35 @@ class Predictor:
             number: Which of the pools that are in use between two fits.
             fill: Makes the pool.
         """
-        n = len(self._events) - len(self._events) % self._batch
-        last = {candidate.id: (candidate, outcome) for candidate, outcome in self._events[:n]}
+        n = self._learned
         if self._fitted is None or self._fitted[0] != n:
-            self._fitted = n, self._fit(list(last.values()), n)
+            self._fitted = n, self._fit(self._newest(n), n)
             self._rounds.clear()
         if number not in self._rounds:
-            members = [member for each in last.values() if (member := Member.of(*each))]
-            pool = fill(fittest(n)(members), np.random.default_rng([self._seed, n, number]))
+            pool = fill(self._ranking(n), np.random.default_rng([self._seed, n, number]))
             scores = self._fitted[1].predict(self._points(pool.values()))
             self._rounds[number] = Round(pool, scores)
         return self._rounds[number]
+
+    def rankings(self) -> tuple[Population, Population]:
+        """Return the measured candidates that fill pools until the next fit, and from then on.
+
+        The best come first. Results that are still to come may change the second.
+        """
+        return self._ranking(self._learned), self._ranking(len(self._events))
+
+    @property
+    def _learned(self) -> int:
+        """How many events fill whole batches."""
+        return len(self._events) - len(self._events) % self._batch
+
+    def _newest(self, events: int) -> list[tuple[Candidate, Outcome]]:
+        """Return the last result of each candidate after so many events."""
+        return list({each[0].id: each for each in self._events[:events]}.values())
+
+    def _ranking(self, events: int) -> Population:
+        members = [member for each in self._newest(events) if (member := Member.of(*each))]
+        return fittest(len(members))(members)
 
     def _fit(self, results: Sequence[tuple[Candidate, Outcome]], n: int) -> Ensemble:
         scores = [each.losses[0] for each in self._known]

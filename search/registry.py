@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import final
 
 from phylon.search.bananas import Bananas
+from phylon.search.checks import check_flag
 from phylon.search.enas import Enas
 from phylon.search.errors import ConfigurationError, did_you_mean
 from phylon.search.halving import halving
 from phylon.search.hill_climb import hill_climb
+from phylon.search.lamarckian import lamarckian
 from phylon.search.local_search import LocalSearch
 from phylon.search.named import import_object
 from phylon.search.nsga2 import nsga2
 from phylon.search.optuna_search import OptunaSearch
+from phylon.search.pbt import pbt
 from phylon.search.pnas import Pnas
 from phylon.search.random_search import RandomSearch
 from phylon.search.regularized_evolution import regularized_evolution
@@ -29,6 +32,7 @@ _OF_THE_STUDY = {
     "objectives": "objectives",
     "seed": "seed",
     "epochs": "training.epochs",
+    "candidates": "budget.candidates",
 }
 """What strategies are made with besides their own parameters, and where studies say it."""
 
@@ -39,9 +43,10 @@ class Recipe:
     """How to make a strategy, and what it can do.
 
     Attributes:
-        build: Called with the space, ``objectives=``, ``seed=``, ``epochs=`` if it takes that (the
-            study's ``training.epochs``; None where nothing is trained), and the strategy's own
-            keywords.
+        build: Called with the space, ``objectives=``, ``seed=``, the strategy's own keywords, and
+            what of this it takes: ``epochs=``, the study's ``training.epochs``, None where nothing
+            is trained; ``candidates=``, the study's ``budget.candidates``, None without such a
+            bound.
         several_objectives: Whether it can handle more than one objective.
     """
 
@@ -70,11 +75,14 @@ class Recipe:
         objectives: int = 1,
         seed: int = 0,
         epochs: int | None = None,
+        candidates: int | None = None,
         **params: object,
     ) -> Strategy:
         """Make the strategy; its parameters must be known."""
         if self.takes_epochs:
             params["epochs"] = epochs
+        if "candidates" in inspect.signature(self.build).parameters:
+            params["candidates"] = candidates
         return self.build(space, objectives=objectives, seed=seed, **params)
 
 
@@ -83,9 +91,11 @@ STRATEGIES: dict[str, Recipe] = {
     "enas": Recipe(Enas),
     "halving": Recipe(halving, several_objectives=True),
     "hill_climb": Recipe(hill_climb),
+    "lamarckian": Recipe(lamarckian, several_objectives=True),
     "local_search": Recipe(LocalSearch),
     "nsga2": Recipe(nsga2, several_objectives=True),
     "optuna": Recipe(OptunaSearch, several_objectives=True),
+    "pbt": Recipe(pbt),
     "pnas": Recipe(Pnas),
     "random": Recipe(RandomSearch, several_objectives=True),
     "regularized_evolution": Recipe(regularized_evolution),
@@ -101,6 +111,8 @@ def make_strategy(
     objectives: int = 1,
     seed: int = 0,
     epochs: int | None = None,
+    candidates: int | None = None,
+    inherit: bool | None = None,
     **params: object,
 ) -> Strategy:
     """Return a new strategy.
@@ -112,11 +124,14 @@ def make_strategy(
         objectives: Number of objectives of the study.
         seed: The study's seed, 0 or more.
         epochs: The study's ``training.epochs``; None where nothing is trained, as with tables.
+        candidates: The study's ``budget.candidates``; None if it has no such bound.
+        inherit: Whether children begin with the weights of their first parent; None for what the
+            strategy does by itself, which is to leave them random unless inheriting is its idea.
         params: The strategy's own parameters.
 
     Raises:
         ConfigurationError: There is no such strategy or parameter, a value is not allowed, or the
-            strategy cannot handle so many objectives.
+            strategy cannot handle so many objectives, or cannot do without inheriting.
     """
     recipe = _recipe(name)
     if objectives > 1 and not recipe.several_objectives:
@@ -127,9 +142,14 @@ def make_strategy(
         )
     for param in params:
         if param not in recipe.parameters:
-            known = did_you_mean(param, recipe.parameters) if recipe.parameters else "it has none"
+            known = did_you_mean(param, [*recipe.parameters, "inherit"])
             raise ConfigurationError(f"strategy.{param}: `{name}` has no such parameter; {known}")
-    return recipe(space, objectives=objectives, seed=seed, epochs=epochs, **params)
+    strategy = recipe(
+        space, objectives=objectives, seed=seed, epochs=epochs, candidates=candidates, **params
+    )
+    if inherit is not None:
+        _let_inherit(strategy, name, inherit)
+    return strategy
 
 
 def check_parameters(names: Iterable[str]) -> None:
@@ -144,6 +164,16 @@ def check_parameters(names: Iterable[str]) -> None:
                 f"strategy.{name}: the study says that, not its strategy; set "
                 f"`{_OF_THE_STUDY[name]}`"
             )
+
+
+def _let_inherit(strategy: Strategy, name: str, inherit: bool) -> None:
+    check_flag("inherit", inherit)
+    if strategy.inherits and not inherit:
+        raise ConfigurationError(
+            f"strategy.inherit is {inherit}, but `{name}` is about children that begin with the "
+            "weights of a parent; leave `inherit` out, or name another strategy"
+        )
+    strategy.inherits = inherit
 
 
 def _recipe(name: str) -> Recipe:

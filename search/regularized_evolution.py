@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from phylon.search.checks import check_flag, check_integer, check_number
-from phylon.search.errors import ConfigurationError
+from phylon.search.checks import check_flag, check_integer, check_number, check_sample
 from phylon.search.evolution import Evolution, either, mutation, recombination
 from phylon.search.selection import tournament
 from phylon.search.space import SearchSpace
@@ -42,12 +41,7 @@ def regularized_evolution(
         ConfigurationError: A parameter has a value that is not allowed.
     """
     check_integer("population", population, 2)
-    check_integer("sample", sample, 1)
-    if sample > population:
-        raise ConfigurationError(
-            f"strategy.sample is {sample}; allowed: integers from 1 to strategy.population "
-            f"({population})"
-        )
+    check_sample(sample, population)
     check_number("crossover", crossover, 0, 1)
     check_flag("repeats", repeats)
     return Evolution(

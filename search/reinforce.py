@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import final
 
 import numpy as np
+from typing_extensions import override
 
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.checks import check_number
 from phylon.search.controller import Controller
 from phylon.search.decisions import decisions, questions
+from phylon.search.proposal import Known, Proposal
 from phylon.search.ranks import Rank, normal_score, rank_of
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Known, Proposal, Strategy
+from phylon.search.strategy import Strategy
 
 _MOMENTUM = 0.9
 
@@ -63,6 +65,11 @@ class Reinforce(Strategy):
         self._order: list[Rank] = []
         self._baseline = 0.0
         self._controller = Controller(questions(space), seed, rate=rate, entropy=entropy)
+
+    @property
+    @override
+    def living(self) -> Collection[int]:
+        return ()
 
     def _propose(self, rng: np.random.Generator) -> Proposal:
         return Proposal(self._controller.sample(self.space, rng))

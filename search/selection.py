@@ -20,6 +20,25 @@ def tournament(size: int) -> Selection:
     return select
 
 
+def rare(population: Population, rng: np.random.Generator) -> Member:
+    """Select with odds inverse to the density of members, in all objectives but the first.
+
+    So the gaps of a front are filled, in the objectives that are cheap to know, and nothing costly
+    is spent where there is much already (LEMONADE, Elsken et al. 2019,
+    https://arxiv.org/abs/1804.09081). For two objectives or more, and members that nothing
+    dominates. The density is that of Gaussian kernels, of a width by Scott's rule, over losses in
+    units of their deviation.
+    """
+    from sklearn.neighbors import KernelDensity
+
+    cheap = np.array([member.losses[1:] for member in population])
+    deviation = cheap.std(axis=0)
+    points = (cheap - cheap.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    log_density = KernelDensity(bandwidth="scott").fit(points).score_samples(points)
+    odds = np.exp(log_density.min() - log_density)
+    return population[int(rng.choice(len(population), p=odds / odds.sum()))]
+
+
 def first_placed(size: int) -> Selection:
     """Select, of `size` members drawn with replacement, the one that stands first.
 

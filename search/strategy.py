@@ -4,56 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import final
 
 import numpy as np
 
 from phylon.search.architecture import Architecture
-from phylon.search.candidate import Candidate, Outcome, candidate_seed
-from phylon.search.errors import ConfigurationError, SpaceExhausted, StudyError
+from phylon.search.candidate import Candidate, Outcome
+from phylon.search.errors import ConfigurationError, SpaceExhausted, StudyError, Waiting
+from phylon.search.proposal import Known, Proposal
 from phylon.search.space import SearchSpace
 
 _TRIES = 20  # proposals, then random draws, before a new architecture is looked for in order
 _INFINITE_TRIES = 1000  # random draws where there is no order to look in
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """An architecture that a strategy would like to see measured, and where it comes from."""
-
-    architecture: Architecture
-    parents: tuple[int, ...] = ()
-    operator: str = "sample"
-    generation: int = 0
-    epochs: int | None = None
-    continues: Candidate | None = None
-
-    @classmethod
-    def promotion(cls, candidate: Candidate, epochs: int) -> Proposal:
-        """Propose to train a candidate on, up to so many epochs in all."""
-        return cls(
-            candidate.architecture,
-            (candidate.id,),
-            "promote",
-            candidate.generation + 1,
-            epochs,
-            candidate,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What an earlier study found out about an architecture.
-
-    Attributes:
-        architecture: An architecture of the space.
-        losses: One normal score per objective: 0 for the median of that study, less for better.
-    """
-
-    architecture: Architecture
-    losses: tuple[float, ...]
 
 
 class Strategy(ABC):
@@ -80,6 +43,7 @@ class Strategy(ABC):
         initial: How many candidates are asked before what was learned counts.
         epochs: How long a new candidate trains; None for the study's own epochs.
         repeats: Whether a network may be proposed again, and measured again, as a new candidate.
+        inherits: Whether a child begins with the weights of the first of its parents.
 
     Raises:
         ConfigurationError: A value is not allowed.
@@ -88,6 +52,7 @@ class Strategy(ABC):
     initial: int = 10
     epochs: int | None = None
     repeats: bool = False
+    inherits: bool = False
 
     def __init__(self, space: SearchSpace, *, objectives: int = 1, seed: int = 0) -> None:
         if seed < 0:
@@ -102,6 +67,7 @@ class Strategy(ABC):
         self._promotions = 0
         self._keys: set[str] = set()
         self._pending: dict[int, Candidate] = {}
+        self._measured: set[int] = set()
         self._in_order: Iterator[Architecture] | None = None
 
     @abstractmethod
@@ -129,6 +95,23 @@ class Strategy(ABC):
         """Learn from earlier studies, before the first ask; does nothing by default."""
 
     @property
+    def waits(self) -> bool:
+        """Whether nothing can be proposed before another result is told; False by default.
+
+        Every candidate of a strategy that waits must be told at some time.
+        """
+        return False
+
+    @property
+    def living(self) -> Collection[int]:
+        """Ids of the candidates that a later proposal may name as a parent.
+
+        They were told, and did not fail. Where children inherit weights, those of the others can be
+        thrown away. By default it is all that were measured; the fewer, the less is kept.
+        """
+        return self._measured
+
+    @property
     @final
     def asked(self) -> int:
         """Number of candidates asked so far; the id of the next."""
@@ -140,6 +123,7 @@ class Strategy(ABC):
 
         Raises:
             SpaceExhausted: Every architecture of the space was asked before.
+            Waiting: There is nothing to ask before another result is told.
         """
         if n < 1:
             raise ConfigurationError(f"ask: n is {n}; allowed: 1 or more")
@@ -175,6 +159,8 @@ class Strategy(ABC):
             )
         self._check(candidate, outcome)
         del self._pending[candidate.id]
+        if not outcome.failed:
+            self._measured.add(candidate.id)
         self._observe(expected, outcome)
 
     @final
@@ -188,6 +174,7 @@ class Strategy(ABC):
             raise StudyError(f"revise: candidate {candidate.id} was not told before; tell it first")
         self._check(candidate, outcome)
         if not outcome.failed:
+            self._measured.add(candidate.id)
             self._observe(candidate, outcome)
 
     @final
@@ -247,17 +234,7 @@ class Strategy(ABC):
 
     def _ask_one(self) -> Candidate:
         proposal, key = self._new_proposal(np.random.default_rng([self.seed, self._asked]))
-        root = proposal.continues
-        candidate = Candidate(
-            id=self._asked,
-            architecture=proposal.architecture,
-            parents=proposal.parents,
-            operator=proposal.operator,
-            generation=proposal.generation,
-            seed=candidate_seed(self.seed, self._asked) if root is None else root.seed,
-            epochs=self.epochs if proposal.epochs is None else proposal.epochs,
-            continues=None if root is None else root.id,
-        )
+        candidate = proposal.candidate(self._asked, self.seed, self.epochs, inherits=self.inherits)
         self._register(candidate, key)
         return candidate
 
@@ -272,6 +249,8 @@ class Strategy(ABC):
         """Return a promotion, or the first of many attempts that may be made, with its key."""
         if promotion := self._promote():
             return promotion, self.space.key(promotion.architecture)
+        if self.waits:
+            raise Waiting(f"there is nothing to ask before one of {len(self._pending)} is told")
         if self.repeats or len(self._keys) < self.space.size:
             for proposal in self._attempts(rng):
                 key = self.space.key(proposal.architecture)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, final
 
 import numpy as np
+from typing_extensions import override
 
 from phylon.search.acquisition import best_of
 from phylon.search.candidate import Candidate, Outcome
@@ -17,9 +18,10 @@ from phylon.search.gaussian_process import Floats, GaussianProcess, Setting
 from phylon.search.observations import Observations, Table
 from phylon.search.pareto import pareto_front
 from phylon.search.pool import candidate_pool
+from phylon.search.proposal import Known, Proposal
 from phylon.search.selection import first_placed
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Known, Proposal, Strategy
+from phylon.search.strategy import Strategy
 from phylon.search.survival import fittest, least_crowded
 from phylon.search.threads import one_thread
 
@@ -106,6 +108,11 @@ class Surrogate(Strategy):
         self._fitted: tuple[int, Sequence[Model], Floats] | None = None
         self._leaders: Sequence[Member] = ()
         self._newest: dict[int, Member] = {}
+
+    @property
+    @override
+    def living(self) -> Collection[int]:
+        return [member.id for member in self._best()]
 
     def _observe(self, candidate: Candidate, outcome: Outcome) -> None:
         self._results.observe(candidate, outcome)

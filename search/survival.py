@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 
 from phylon.search.evolution import Member, Population, Survival
-from phylon.search.pareto import crowding_distances, non_dominated_ranks
+from phylon.search.pareto import crowding_distances, non_dominated_ranks, pareto_front
 
 
 def youngest(n: int) -> Survival:
@@ -43,6 +43,21 @@ def least_crowded(n: int) -> Survival:
         members = sorted(population, key=lambda member: (member.violation, member.id))
         groups = groupby(members, key=lambda member: member.violation)
         return [member for _, group in groups for member in _by_rank_and_crowding(list(group))][:n]
+
+    return survive
+
+
+def non_dominated(n: int) -> Survival:
+    """Keep what nothing dominates, of what misses the constraints by least.
+
+    Of more than `n`, the less crowded are kept; they come first.
+    """
+
+    def survive(population: Population) -> Population:
+        first = least_crowded(n)(population)
+        feasible = [member for member in first if member.violation == first[0].violation]
+        front = pareto_front([member.losses for member in feasible])
+        return [member for member, is_best in zip(feasible, front, strict=True) if is_best]
 
     return survive
 

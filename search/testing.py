@@ -18,35 +18,15 @@ import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-import numpy as np
 import pytest
 
 from phylon.search.candidate import Candidate, Outcome, candidate_seed
 from phylon.search.errors import ConfigurationError, SpaceExhausted, StudyError
-from phylon.search.nodes import Block, Choice, Float, Integer, Repeat
 from phylon.search.space import SearchSpace
 from phylon.search.strategy import Strategy
-
-History: TypeAlias = list[tuple[Candidate, Outcome | None]]
-
-EVERY_NODE = SearchSpace(
-    lr=Float(1e-4, 1e-1, log=True),
-    dropout=Float(0.0, 0.5),
-    width=Integer(8, 64, step=8),
-    units=Integer(1, 1000, log=True),
-    stages=Repeat(Block(depth=Integer(1, 4), act=Choice("relu", "gelu", None)), 0, 3),
-    block=Choice(plain=Block(), residual=Block(kernels=Repeat(Choice(3, 5), 1, 2))),
-)
-"""An infinite space with a node of every kind."""
-
-SMALL = SearchSpace(
-    act=Choice("relu", "gelu"),
-    block=Choice(plain=Block(), residual=Block(kernel=Choice(3, 5))),
-    widths=Repeat(Integer(1, 3), 0, 2),
-)
-"""A space of 2 * 3 * (1 + 3 + 9) = 78 architectures."""
+from phylon.search.testing_runs import EVERY_NODE, SMALL, History, ask, asynchronous, outcome
 
 
 class MakeStrategy(Protocol):
@@ -54,31 +34,6 @@ class MakeStrategy(Protocol):
 
     def __call__(self, space: SearchSpace, *, objectives: int, seed: int) -> Strategy:
         """Return a new strategy."""
-
-
-def outcome(candidate: Candidate, objectives: int = 1) -> Outcome:
-    """Return what a candidate gets in these tests: a failure for each seventh, else a loss."""
-    if candidate.id % 7 == 6:
-        return Outcome()
-    number = int(candidate.architecture.key, 16)
-    return Outcome(tuple((number >> 8 * i) % 997 / 997 for i in range(objectives)))
-
-
-def asynchronous(strategy: Strategy, n: int, *, running: int = 4) -> History:
-    """Ask for `n` candidates, `running` at a time, and tell most of their outcomes in any order."""
-    rng = np.random.default_rng(strategy.seed)
-    open_, history = list[Candidate](), History()
-    while strategy.asked < n:
-        if len(open_) < running:
-            open_ += strategy.ask(1)
-            history.append((open_[-1], None))
-            continue
-        candidate = open_.pop(int(rng.integers(len(open_))))
-        if rng.random() < 0.9:  # the others are never heard of again
-            result = outcome(candidate, strategy.objectives)
-            strategy.tell(candidate, result)
-            history.append((candidate, result))
-    return history
 
 
 def digest(make: MakeStrategy, objectives: int = 1) -> str:
@@ -120,6 +75,7 @@ class StrategyTests:
             assert candidate.phase == "search"
             assert candidate.operator
             assert all(0 <= parent < candidate.id for parent in candidate.parents)
+            assert strategy.inherits or candidate.inherit_from is None
             generations = [candidates[parent].generation for parent in candidate.parents]
             assert candidate.generation == max(generations, default=-1) + 1
 
@@ -152,7 +108,7 @@ class StrategyTests:
         one, many = (make(EVERY_NODE, objectives=self.objectives, seed=5) for _ in range(2))
         for strategy in (one, many):
             asynchronous(strategy, 30)
-        assert [one.ask()[0] for _ in range(5)] == many.ask(5)
+        assert [each for _ in range(5) for each in ask(one, 1)] == ask(many, 5)
 
     def test_replay_continues_at_every_cut(self, make: MakeStrategy) -> None:
         """A history, cut anywhere and replayed, goes on as if it had never been cut."""
@@ -165,6 +121,28 @@ class StrategyTests:
                     assert strategy.ask() == [candidate], f"after a cut at event {cut}"
                 else:
                     strategy.tell(candidate, result)
+
+    def test_children_inherit_from_living_parents(self, make: MakeStrategy) -> None:
+        """Weights come from the first parent, which is among the living when the child is asked.
+
+        Who lives was told and did not fail, and follows from the history.
+        """
+        strategy, again = (make(EVERY_NODE, objectives=self.objectives, seed=2) for _ in range(2))
+        strategy.inherits = again.inherits = True
+        asked, measured = list[Candidate](), set[int]()
+        for candidate, result in asynchronous(strategy, 60):
+            if result is None:
+                asked.append(candidate)
+                if candidate.continues is not None:
+                    assert candidate.inherit_from == asked[candidate.continues].inherit_from
+                else:
+                    assert (candidate.inherit_from,) == (candidate.parents[:1] or (None,))
+                    assert {*candidate.parents[:1]} <= {*again.living}
+            elif not result.failed:
+                measured.add(candidate.id)
+            again.replay([(candidate, result)])
+            assert measured.issuperset(again.living)
+        assert ask(strategy, 3) == ask(again, 3)
 
     def test_survives_when_all_fail(self, strategy: Strategy) -> None:
         """There is always something to try next, and a failed candidate is nobody's parent."""
@@ -183,11 +161,14 @@ class StrategyTests:
                 measured.add(candidate.id)
 
     def test_survives_late_results(self, strategy: Strategy) -> None:
-        """Nothing is told for long; then all of it, the last first."""
+        """Nothing is told for long, or for as long as it can wait; then all of it, last first."""
         candidates = strategy.ask(40)
+        assert len(candidates) == 40 or strategy.waits
         for candidate in reversed(candidates):
             strategy.tell(candidate, outcome(candidate, self.objectives))
-        assert [c.id for c in strategy.ask(40)] == list(range(40, 80))
+        more = [candidate.id for candidate in strategy.ask(40)]
+        assert more == list(range(len(candidates), strategy.asked))
+        assert len(more) == 40 or strategy.waits
 
     def test_second_results_change_nothing(self, make: MakeStrategy) -> None:
         """Only the first outcome of a candidate counts."""
@@ -204,6 +185,13 @@ class StrategyTests:
         """Better measurements come late, of any candidate; those of unknown ones are refused."""
         strategy = make(EVERY_NODE, objectives=self.objectives, seed=8)
         history = asynchronous(strategy, 40)
+        if strategy.waits:  # until it is told what is not in the history
+            told = {each.id for each, result in history if result}
+            for candidate in _asked(history):
+                if candidate.id not in told:
+                    result = outcome(candidate, self.objectives)
+                    strategy.tell(candidate, result)
+                    history.append((candidate, result))
         measured = [each for each, result in history if result and not result.failed]
         for candidate in reversed(measured):
             strategy.revise(candidate, Outcome((candidate.id / 40,) * self.objectives))
@@ -214,7 +202,7 @@ class StrategyTests:
         with pytest.raises(StudyError, match="losses"):
             strategy.revise(measured[0], Outcome((0.5,) * (self.objectives + 1)))
         known = {each.id for each in measured}
-        for candidate in [fresh, *strategy.ask(20)]:
+        for candidate in [fresh, *ask(strategy, 20)]:
             strategy.space.validate(candidate.architecture)
             assert known.issuperset(candidate.parents)
 

@@ -26,20 +26,37 @@ FINE_STEP = STEP / 4
 """The same for the second, smaller step that numbers take among the neighbours."""
 
 
+FACTORS = (0.8, 1.2)
+"""By which floats are multiplied when they are perturbed."""
+
+REDRAWN = 0.25
+"""Chance of a float to be drawn anew instead."""
+
+
 def mutate(
-    space: SearchSpace, architecture: Architecture, *, rng: np.random.Generator
+    space: SearchSpace,
+    architecture: Architecture,
+    *,
+    rng: np.random.Generator,
+    fixed: tuple[type[Node[Any]], ...] = (),
 ) -> Architecture:
     """Change one live decision, each with the same chance, to another value.
 
     A number takes a Gaussian step; a choice takes another option and draws what hangs on it; a
     repeat gains a drawn item or loses one, anywhere.
 
+    Args:
+        space: Where the architecture is from.
+        architecture: Is left as it is.
+        rng: Draws the change.
+        fixed: Kinds of nodes that are not chosen.
+
     Raises:
-        SpaceError: The architecture is not in the space, or is all there is in it.
+        SpaceError: The architecture is not in the space, or nothing in it may be changed.
     """
     tree = architecture.nested
     space.root.check(tree, ())
-    sites = list(space.root.sites(tree, ()))
+    sites = [s for s in space.root.sites(tree, ()) if not isinstance(s.node, fixed)]
     if not sites:
         raise SpaceError("mutate: the architecture has no decision with an alternative")
     site = sites[int(rng.integers(len(sites)))]
@@ -62,6 +79,26 @@ def neighbours(
     """
     space.validate(architecture)
     return _neighbours(space, architecture, rng)
+
+
+def perturb(
+    space: SearchSpace, architecture: Architecture, *, rng: np.random.Generator
+) -> Architecture:
+    """Multiply each live float by 0.8 or 1.2, or draw it anew with a chance of 0.25.
+
+    So population-based training explores hyperparameters (Jaderberg et al. 2017,
+    https://arxiv.org/abs/1711.09846). What leaves the range is clipped; one of several levels goes
+    to another, the nearest; zero, which no factor moves, is drawn anew. Nothing else changes.
+
+    Raises:
+        SpaceError: The architecture is not in the space.
+    """
+    space.validate(architecture)
+    tree = architecture.nested
+    for site in list(space.root.sites(tree, ())):
+        if isinstance(site.node, Float):
+            _replace(tree, site.path, _perturbed(site.node, site.value, rng))
+    return Architecture(tree)
 
 
 def crossover(
@@ -92,6 +129,16 @@ def _another(site: Site, rng: np.random.Generator) -> object:
             return _resize(node, site.value, rng)
         case node:
             raise TypeError(f"{type(node).__name__} has no mutation; add a case here")
+
+
+def _perturbed(node: Float, value: float, rng: np.random.Generator) -> float:
+    if rng.random() < REDRAWN or value == 0:
+        return node.sample(rng)
+    target = value * FACTORS[int(rng.integers(len(FACTORS)))]
+    moved = node.nearest(target)
+    if moved == value and node.low <= target <= node.high:
+        return node.beside(value, up=target > value)
+    return moved
 
 
 def _neighbours(

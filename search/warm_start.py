@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from phylon.search.architecture import Architecture
+from phylon.search.proposal import Known
 from phylon.search.ranks import normal_scores
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Known
 
 MOST_KNOWN = 300
 """How many results a strategy is told of in all; a model of more would be slow from the start."""

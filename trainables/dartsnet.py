@@ -64,7 +64,7 @@ def build_dartsnet(architecture: Architecture, channels: int, classes: int) -> n
     Raises:
         ConfigurationError: A cell has an operation that is not among `OPERATIONS`.
     """
-    taken = {kind: _wires_of(architecture, kind) for kind in KINDS}
+    taken = {kind: wires_of(architecture, kind) for kind in KINDS}
 
     def cell(place: Place) -> DartsCell:
         nodes = [
@@ -76,7 +76,7 @@ def build_dartsnet(architecture: Architecture, channels: int, classes: int) -> n
     return DartsNet(architecture, channels, classes, cell)
 
 
-def _wires_of(architecture: Architecture, kind: str) -> Wires:
+def wires_of(architecture: Architecture, kind: str) -> Wires:
     """Return the wires of a cell, the same for all spellings of one network.
 
     Raises:
@@ -107,13 +107,13 @@ class DartsNet(nn.Module):
         self, architecture: Architecture, channels: int, classes: int, cell: MakeCell
     ) -> None:
         super().__init__()
-        places = list(_places(architecture))
-        stem = places[0].last
+        cells = list(places(architecture))
+        stem = cells[0].last
         self.stem = nn.Sequential(
             nn.Conv2d(channels, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem)
         )
-        self.cells = nn.ModuleList(map(cell, places))
-        self.head = nn.Linear(_width(architecture, places[-1]), classes)
+        self.cells = nn.ModuleList(map(cell, cells))
+        self.head = nn.Linear(_width(architecture, cells[-1]), classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return logits of shape ``(b, k)``."""
@@ -124,7 +124,8 @@ class DartsNet(nn.Module):
         return logits
 
 
-def _places(architecture: Architecture) -> Iterator[Place]:
+def places(architecture: Architecture) -> Iterator[Place]:
+    """Yield where the cells of a network stand."""
     cells, width = architecture["cells"], architecture["channels"]
     before = last = STEM * width
     follows = False

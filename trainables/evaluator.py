@@ -38,13 +38,22 @@ class LightningEvaluator:
         task: What to build and to learn.
         training: How long and in what portions.
         seed: The study's; it fixes the split of the data.
+        inherits: Whether candidates of the search may begin with the weights of others, which are
+            published for that.
 
     Raises:
         ConfigurationError: The task names no metrics, or ones that are counted anyway, or cannot be
             trained in batches this small.
     """
 
-    def __init__(self, task: Task, training: Training | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        task: Task,
+        training: Training | None = None,
+        seed: int = 0,
+        *,
+        inherits: bool = False,
+    ) -> None:
         own = type(task).__name__
         metrics: object = task.metrics
         if isinstance(metrics, str) or not metrics:
@@ -65,6 +74,7 @@ class LightningEvaluator:
         self.task = task
         self.training = training
         self.seed = seed
+        self.inherits = inherits
         self._data: LightningDataModule | None = None
         self._footprint: Footprint | None = None
 
@@ -85,16 +95,22 @@ class LightningEvaluator:
         the candidate that this one continues. What was measured up to there is reported again, the
         same. Without a checkpoint of either the training starts at its beginning, to the same end.
 
+        A fresh candidate that inherits begins with its parent's weights, as far as they fit, and
+        goes on with what the parent's optimizer kept of them, under its own learning rate. If they
+        cannot be had, or are damaged, it begins with random ones, and a note says why. The metric
+        `inherited_share` tells how much of its network is its parent's.
+
         Args:
             candidate: What to train.
             context: What the worker lends.
-            fill: Gives a fresh network the weights that the training begins with, instead of those
-                drawn from the candidate's seed.
+            fill: Gives a fresh network the weights that the training begins with, all of them,
+                instead of what else it would begin with.
 
         Raises:
             EvaluationError: The loss became NaN or infinite, memory ran out, or the module did not
                 log what the task promises. Other exceptions of the task are passed on.
         """
+        from phylon.trainables.heritage import Heritage, take_over
         from phylon.trainables.lightning import new_trainer, supervised
         from phylon.trainables.reporter import EpochReporter
 
@@ -105,6 +121,13 @@ class LightningEvaluator:
             return
         with supervised(context):
             module, network = self._module(candidate)
+            start = folder.start()
+            heritage = None
+            if start is None and fill is not None:
+                fill(network)
+                heritage = Heritage(1.0)
+            elif start is None and candidate.inherit_from is not None:
+                heritage = take_over(self.task, candidate, module, network, context)
             reporter = EpochReporter(
                 folder,
                 context,
@@ -113,11 +136,9 @@ class LightningEvaluator:
                 module,
                 candidate.seed,
                 self.training.checkpoint_every,
+                heritage,
             )
             trainer = new_trainer(context, self._epochs(candidate), reporter)
-            start = folder.start()
-            if start is None and fill is not None:
-                fill(network)
             trainer.fit(module, datamodule=self.datamodule(), ckpt_path=start, weights_only=True)
 
     def test(self, candidate: Candidate, context: Context) -> dict[str, float]:
@@ -195,7 +216,9 @@ class LightningEvaluator:
     def _folder(self, candidate: Candidate, path: Path) -> CandidateFolder:
         from phylon.trainables.folder import CandidateFolder
 
-        return CandidateFolder(path, candidate, self._epochs(candidate), self.training.batch_size)
+        epochs, batch_size = self._epochs(candidate), self.training.batch_size
+        bequeaths = self.inherits and candidate.phase == "search"
+        return CandidateFolder(path, candidate, epochs, batch_size, bequeaths=bequeaths)
 
     def _epochs(self, candidate: Candidate) -> int:
         """Return the length of the training, in which a candidate may stop early."""

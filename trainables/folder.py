@@ -14,16 +14,21 @@ from typing import Any, final
 import torch
 from pytorch_lightning import Trainer
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from safetensors.torch import load_model, save_model
 from torch import nn
 
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.errors import EvaluationError
+from phylon.search.evaluation import Weights
 
 CHECKPOINT = "last.ckpt"
 WEIGHTS = "weights.safetensors"
+OPTIMIZER = "optimizer.safetensors"
 METADATA = "phylon"
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError)
+UNWRITABLE = (OSError, SafetensorError)
+"""What writing raises, by whichever library, when the storage is full or gone."""
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +47,31 @@ class CandidateFolder:
         epochs: Those of the training, which its schedule reckons with.
         batch_size: Samples per step.
         kind: What else tells this training from others, as plain data.
+        bequeaths: Whether other candidates may begin with its weights, and what its optimizer
+            keeps is kept beside them.
 
     Attributes:
         until: The candidate's last epoch, at most `epochs`.
+        bequeaths: As given.
     """
 
     def __init__(
-        self, path: Path, candidate: Candidate, epochs: int, batch_size: int, kind: object = None
+        self,
+        path: Path,
+        candidate: Candidate,
+        epochs: int,
+        batch_size: int,
+        kind: object = None,
+        *,
+        bequeaths: bool = False,
     ) -> None:
         self.path = path
+        self.bequeaths = bequeaths
         self.weights = path / WEIGHTS
         self.checkpoint = path / CHECKPOINT
         self.until = epochs if candidate.epochs is None else candidate.epochs
+        self._optimizer = path / OPTIMIZER
+        self._architecture = candidate.architecture.nested
         self._continues = candidate.continues
         self._training = {
             "architecture": candidate.architecture.key,
@@ -84,13 +102,40 @@ class CandidateFolder:
         """Write all that `Trainer.fit` needs to go on as if it had not been interrupted.
 
         In a team all workers call this together; only the first one writes.
+
+        Raises:
+            OSError: It cannot be written.
         """
-        write_whole(self.checkpoint, lambda path: trainer.save_checkpoint(path, weights_only=False))
+        try:
+            write_whole(
+                self.checkpoint, lambda path: trainer.save_checkpoint(path, weights_only=False)
+            )
+        except OSError:
+            trainer.strategy.barrier()  # where the others of the team wait
+            raise
 
     def save_weights(self, module: nn.Module, history: Sequence[Measurement]) -> None:
-        """Write the weights of the trained module."""
-        metadata = {METADATA: json.dumps(self.state(history))}
+        """Write the weights of the trained module.
+
+        Raises:
+            OSError, SafetensorError: They cannot be written.
+        """
+        about = {**self.state(history), "architecture": self._architecture}
+        metadata = {METADATA: json.dumps(about)}
         write_whole(self.weights, lambda path: save_model(module, str(path), metadata))
+
+    def save_optimizer(self, kept: Weights) -> None:
+        """Write what the optimizer keeps of each parameter: before the weights, which end it all.
+
+        Raises:
+            OSError, SafetensorError: It cannot be written.
+        """
+        write_whole(self._optimizer, lambda path: save_file({**kept}, path))
+
+    def drop_weights(self) -> None:
+        """Remove the weights, and what belongs to them."""
+        self.weights.unlink(missing_ok=True)
+        self._optimizer.unlink(missing_ok=True)
 
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint of a training that is over."""
@@ -121,7 +166,7 @@ class CandidateFolder:
         if state and not reason:
             return _measurements(state)
         log.warning("training starts over without `%s`: %s", self.weights, reason)
-        self.weights.unlink(missing_ok=True)
+        self.drop_weights()
         return None
 
     def start(self) -> Path | None:
@@ -174,9 +219,15 @@ def _checkpoint_state(path: Path) -> Any:  # noqa: ANN401 - plain data
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file such that it is there as a whole or not at all; nothing if `write` does not."""
+    """Write a file such that it is there as a whole or not at all; nothing if `write` does not.
+
+    If `write` raises, what stood there before still does.
+    """
     # Under a name of its own: a worker that was cut off may still write here beside its successor.
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    write(partial)
-    if partial.exists():
-        partial.replace(path)
+    try:
+        write(partial)
+        if partial.exists():
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
     from torch import nn
 
+    from phylon.trainables.kinship import Kinship
     from phylon.trainables.supernet import Supernet
 
 SPACES = {
@@ -89,6 +90,28 @@ class ImageTask(Task):
         }
         which = supernets[self._space_of(space.root.children)]
         return which(space, self.build, self.dataset.channels, len(self.dataset.classes))
+
+    def kinship(self, parent: Architecture, child: Architecture) -> Kinship:
+        """Return which layers of a child's network descend from which of its parent's, by role.
+
+        Raises:
+            ConfigurationError: They are not both of one of these spaces.
+        """
+        from phylon.trainables.kinship_cells import cells_kinship
+        from phylon.trainables.kinship_darts import darts_kinship
+        from phylon.trainables.kinship_macro import macro_kinship
+
+        kinships = {
+            "macro_space": macro_kinship,
+            "nasbench201_space": cells_kinship,
+            "darts_space": darts_kinship,
+        }
+        space, other = self._space_of(child), self._space_of(parent)
+        if space != other:
+            raise ConfigurationError(
+                f"a network of {space} cannot descend from one of {other}: its parent is {parent}"
+            )
+        return kinships[space](parent, child, self.dataset.channels, len(self.dataset.classes))
 
     def _space_of(self, decided: Collection[str]) -> str:
         """Return the name of the space in which this is decided.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
+from dataclasses import replace
 from typing import Any, final
 
 from pytorch_lightning import LightningModule, Trainer
@@ -14,9 +16,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from phylon.search.candidate import Measurement
 from phylon.search.errors import EvaluationError, GivenBack
 from phylon.search.evaluation import Context
-from phylon.trainables.folder import CHECKPOINT, WEIGHTS, CandidateFolder
+from phylon.trainables.folder import CHECKPOINT, UNWRITABLE, WEIGHTS, CandidateFolder
+from phylon.trainables.heritage import SHARE, Heritage, keep
 from phylon.trainables.instruments import LossGuard, MacCounter, seed_epoch
 
+log = logging.getLogger(__name__)
 AT_RISK = 10.0  # seconds of training that an interruption may cost, if nothing else was asked for
 
 
@@ -36,6 +40,7 @@ class EpochReporter(Checkpoint):
         published: Whose weights are written after the last epoch.
         seed: The candidate's.
         checkpoint_every: Epochs between checkpoints; None to go by time.
+        heritage: What the candidate begins with that inherits, unless it goes on from a checkpoint.
     """
 
     def __init__(
@@ -47,17 +52,19 @@ class EpochReporter(Checkpoint):
         published: nn.Module,
         seed: int,
         checkpoint_every: int | None,
+        heritage: Heritage | None = None,
     ) -> None:
         super().__init__()
         self._folder = folder
-        self._report = context.report
+        self._context = context
         self._team = context.team
-        self._leaving = context.leaving
         self._promised = promised
         self._network = network
         self._published = published
         self._seed = seed
         self._every = checkpoint_every
+        self._heritage = heritage
+        self._has_warned = False
         self._guard = LossGuard()
         self._counter = MacCounter()
         self._history: list[Measurement] = []
@@ -65,13 +72,18 @@ class EpochReporter(Checkpoint):
         self._since = self._kept_at = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep what was measured and counted."""
-        return {**self._folder.state(self._history), "macs": self._counter.macs}
+        """Keep what was measured, counted, and is to be said of what was inherited."""
+        note = self._heritage.note if self._heritage else ""
+        state = self._folder.state(self._history)
+        return {**state, "macs": self._counter.macs, "note": note}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Undo `state_dict`."""
-        self._history = self._folder.recall(state_dict)
+        note = state_dict.get("note", "")
+        self._history = [replace(it, note=note) for it in self._folder.recall(state_dict)]
         self._counter.macs = state_dict["macs"]
+        share = self._history[-1].metrics.get(SHARE) if self._history else None
+        self._heritage = None if share is None else Heritage(share, note)
 
     def on_save_checkpoint(
         self,
@@ -86,10 +98,13 @@ class EpochReporter(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report again what was measured before, by whomever, and catch up with it.
 
+        One that begins with its parent's weights goes on with what the parent's optimizers kept.
         Lightning tells schedulers that wait for a plateau of an epoch only after its checkpoint.
         """
         for measurement in self._history:
-            self._report(measurement)
+            self._context.report(measurement)
+        if self._heritage:
+            self._heritage.hand_over(pl_module, trainer.optimizers)
         if not self._history or not pl_module.automatic_optimization:
             return
         last = self._history[-1]
@@ -151,22 +166,48 @@ class EpochReporter(Checkpoint):
         step = trainer.current_epoch + 1
         over = trainer.should_stop or step == trainer.max_epochs
         last = over or step == self._folder.until
-        leaves = not last and self._team.size == 1 and self._leaving()
+        leaves = not last and self._team.size == 1 and self._context.leaving()
         kept = WEIGHTS if last else CHECKPOINT if leaves or self._due(step, now) else None
-        measurement = Measurement(step, self._metrics(trainer), now - self._since, kept)
+        note = self._heritage.note if self._heritage else ""
+        metrics = self._metrics(trainer)
+        self._history.append(Measurement(step, metrics, now - self._since, kept, note))
         self._since = now
-        self._history.append(measurement)
         if last and self._team.rank == 0:
-            self._folder.save_weights(self._published, self._history)
+            self._publish(trainer)
         if kept and not over:
-            self._folder.save_checkpoint(trainer)
-            self._kept_at = now
+            self._keep(trainer, now)
         elif over and self._team.rank == 0:
             self._folder.drop_checkpoint()
         trainer.should_stop = trainer.should_stop or last
-        self._report(measurement)
+        self._context.report(self._history[-1])
         if leaves:
             raise GivenBack(f"stopped after epoch {step}")
+
+    def _publish(self, trainer: Trainer) -> None:
+        """Write the weights; if they cannot be written, say so: nobody can begin with them."""
+        try:
+            if self._folder.bequeaths:
+                self._folder.save_optimizer(keep(self._published, trainer.optimizers))
+            self._folder.save_weights(self._published, self._history)
+        except UNWRITABLE as error:
+            self._folder.drop_weights()
+            self._history[-1] = self._history[-1].unwritten(error)
+        else:
+            if self._folder.bequeaths:
+                self._context.publish()
+
+    def _keep(self, trainer: Trainer, now: float) -> None:
+        """Write a checkpoint; without it, an interruption would only cost more."""
+        try:
+            self._folder.save_checkpoint(trainer)
+        except OSError as error:
+            if self._history[-1].checkpoint == CHECKPOINT:
+                self._history[-1] = replace(self._history[-1], checkpoint=None)
+            if not self._has_warned:
+                log.warning("training goes on without `%s`: %s", self._folder.checkpoint, error)
+            self._has_warned = True
+        else:
+            self._kept_at = now
 
     def _due(self, step: int, now: float) -> bool:
         """Whether a checkpoint is to be written after a step."""
@@ -200,5 +241,7 @@ class EpochReporter(Checkpoint):
                 "no batch was validated, so there is nothing to choose by: give the data module a "
                 "val_dataloader that is not empty, and the module a validation_step"
             )
+        if self._heritage:
+            counts[SHARE] = self._heritage.share
         finite = {name: value for name, value in logged.items() if math.isfinite(value)}
         return {**finite, **counts}

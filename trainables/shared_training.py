@@ -87,7 +87,6 @@ class SharedTraining(LightningModule, ABC):
         self.inner = inner
         self.factor = 1.0
         self._applied = 1.0
-        self._draws = PathDraws(space, supernet)
         self._select = supernet.select
         self._space = space
         self._seed = seed
@@ -103,7 +102,7 @@ class SharedTraining(LightningModule, ABC):
 
     def update(self, optimizer: Any) -> None:  # noqa: ANN401 - Lightning wraps it
         """Let an optimizer follow the gradients of the paths."""
-        self._draws.step(optimizer)
+        optimizer.step()
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401
         """Learn from a batch on every path; return the mean loss."""
@@ -185,9 +184,24 @@ class UniformTraining(SharedTraining):
     SPOS (Guo et al. 2020, https://arxiv.org/abs/1904.00420), with the chances of `PathDraws`.
     """
 
+    def __init__(
+        self,
+        inner: LightningModule,
+        supernet: Supernet,
+        space: SearchSpace,
+        seed: int,
+        team: Team,
+    ) -> None:
+        super().__init__(inner, supernet, space, seed, team)
+        self._draws = PathDraws(space, supernet)
+
     def paths(self, rng: np.random.Generator) -> Sequence[Architecture]:
         """Draw one."""
         return [self._draws.draw(rng)]
+
+    def update(self, optimizer: Any) -> None:  # noqa: ANN401 - Lightning wraps it
+        """Follow the gradients as far as `PathDraws` says."""
+        self._draws.step(optimizer)
 
 
 @final
@@ -202,7 +216,3 @@ class FairTraining(SharedTraining):
     def paths(self, rng: np.random.Generator) -> Sequence[Architecture]:
         """Draw a round."""
         return fair_round(self._space, rng)
-
-    def update(self, optimizer: Any) -> None:  # noqa: ANN401 - Lightning wraps it
-        """Follow the gradients; all weights had some of them."""
-        optimizer.step()

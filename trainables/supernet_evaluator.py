@@ -192,7 +192,7 @@ class SupernetEvaluator:
                 f"candidate {candidate.id} is to be scored, but inherits no weights to score with"
             )
         supernet = self.trained.task.supernet(self.space)
-        share(supernet, context.weights(candidate.inherit_from))
+        share(supernet, context.weights(candidate.inherit_from).arrays)
         return supernet
 
     def __getstate__(self) -> dict[str, Any]:

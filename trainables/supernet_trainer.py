@@ -93,6 +93,11 @@ class SupernetTrainer:
         trainer.limit_val_batches = 0  # paths are tried without Lightning
         start = agreed_start(folder, context.team)
         trainer.fit(training, datamodule=self._data(context), ckpt_path=start, weights_only=True)
+        if context.team.rank == 0 and not folder.weights.exists():
+            raise EvaluationError(
+                f"the shared weights could not be written to `{folder.weights}`, and without them "
+                "no candidate can be scored; make room there, and resume the study"
+            )
 
     def _training(
         self, candidate: Candidate, context: Context, supernet: Supernet

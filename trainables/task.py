@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
     from torch import nn
 
+    from phylon.trainables.kinship import Kinship
     from phylon.trainables.supernet import Supernet
 
 
@@ -74,6 +75,22 @@ class Task(ABC):
             f"{own}.supernet(space), which returns a phylon.trainables.Supernet, or let the study "
             "train each network on its own (evaluator: training)"
         )
+
+    def kinship(
+        self,
+        parent: Architecture,  # noqa: ARG002 - for tasks that know more
+        child: Architecture,  # noqa: ARG002
+    ) -> Kinship | None:
+        """Return which layers of a child's network descend from which of its parent's.
+
+        With them begins a child that inherits. By default it is None: what has the same name in
+        both descends from it, as far as the shapes have in common.
+
+        Args:
+            parent: The architecture whose weights there are.
+            child: The one to begin with them.
+        """
+        return None
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells this data from other data, as plain JSON; by default the class."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 
@@ -10,10 +11,11 @@ import numpy as np
 from phylon import events
 from phylon.config import Final, StudyConfig
 from phylon.rank_meter import measure
+from phylon.record import Record
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Phase, candidate_seed
 from phylon.search.space import SearchSpace
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 
 SAMPLES_PER_PROBE = 4
 _SAMPLE_STREAM = 0x5A3D1E  # keeps draws of samples and probes apart from those of the strategy
@@ -112,11 +114,7 @@ class Agenda:
         """Return the different networks, so many at most, that score best with shared weights."""
         completed = (r for r in state.records.values() if r.state == "completed")
         scored = sorted((r for r in completed if r.candidate.is_scored), key=state.rank)
-        found: dict[str, Architecture] = {}
-        for record in scored:
-            architecture = record.candidate.architecture
-            found.setdefault(self._space.key(architecture), architecture)
-        return list(found.values())[:count]
+        return [record.candidate.architecture for record in self._different(scored)[:count]]
 
     def _verdict(self, tau: float | None) -> events.Verdict:
         floor = self._sharing.rank_floor if self._sharing else None
@@ -181,8 +179,15 @@ class Agenda:
                 break
         return list(found.values())
 
+    def _different(self, ranked: Iterable[Record]) -> list[Record]:
+        """Return the first record of each network."""
+        found: dict[str, Record] = {}
+        for record in ranked:
+            found.setdefault(self._space.key(record.candidate.architecture), record)
+        return list(found.values())
+
     def _missing_finals(self, state: StudyState, final: Final) -> list[Candidate]:
-        best = state.ranking("search")[: final.top]
+        best = self._different(state.ranking("search"))[: final.top]
         first = len(state.records) - state.proposed["final"]
         supernet = state.supernet
         kinds: list[int | None] = [] if final.weights == "extracted" else [None]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
+from phylon.costs import LineCosts, is_heir, share_of
 from phylon.errors import ConfigurationError
 from phylon.leaderboard import origin, plain_table
 from phylon.lineage import lineage_row
+from phylon.record import Record
 from phylon.search.objective import Objective
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 
 _NEAREST = 3
 
@@ -48,13 +51,15 @@ def line_of_descent(state: StudyState, number: int) -> list[Record]:
 def gain(objective: Objective, parent: Record, child: Record) -> float | None:
     """Return by how much a child is better than a parent, negative if it is worse.
 
-    None if the two cannot be compared: if they were not trained for equally long, or not both
-    completed, or one of them is scored with shared weights.
+    The gain of a child that began with trained weights is that of its own training, too. None if
+    the two cannot be compared: if they were not trained for equally long, each by itself, or not
+    both completed, or one of them is scored with shared weights, or the parent began with trained
+    weights and the child with random ones.
     """
     both = (parent, child)
     if any(each.state != "completed" or objective.metric not in each.metrics for each in both):
         return None
-    if parent.candidate.epochs != child.candidate.epochs:
+    if parent.candidate.epochs != child.candidate.epochs or (is_heir(parent) > is_heir(child)):
         return None
     return objective.loss(parent.metrics) - objective.loss(child.metrics)
 
@@ -62,7 +67,7 @@ def gain(objective: Objective, parent: Record, child: Record) -> float | None:
 def ancestry_rows(
     state: StudyState, number: int, run_ids: Mapping[int, str]
 ) -> list[dict[str, Any]]:
-    """Return a line of descent as plain JSON data, with the gain over the first parent.
+    """Return a line of descent as plain JSON data, with the gain over the first parent; see `gain`.
 
     Args:
         state: The study.
@@ -73,20 +78,21 @@ def ancestry_rows(
         ConfigurationError: There is no such candidate.
     """
     line = line_of_descent(state, number)
-    gains = _gains(state, line)
+    gains, costs = _gains(state, line), LineCosts(state.records)
     return [
-        {**lineage_row(state, record, run_ids), "gain": gained}
+        {**lineage_row(state, record, run_ids, costs), "gain": gained}
         for record, gained in zip(line, gains, strict=True)
     ]
 
 
 def ancestry_table(state: StudyState, number: int) -> Table:
-    """Return a line of descent as a table: a row for each step, with its gain.
+    """Return a line of descent as a table: a row for each step, with its gain; see `gain`.
 
     Raises:
         ConfigurationError: There is no such candidate.
     """
     line = line_of_descent(state, number)
+    inherits = any(record.candidate.inherit_from is not None for record in line)
     table = plain_table(f"Line of descent of candidate {number}")
     for heading in ("id", "generation", "made by", "state"):
         table.add_column(heading, justify="right" if heading in ("id", "generation") else "left")
@@ -94,19 +100,44 @@ def ancestry_table(state: StudyState, number: int) -> Table:
         arrow = "↑" if objective.direction == "maximize" else "↓"
         table.add_column(f"{objective.metric} {arrow}", justify="right")
         table.add_column("gain", justify="right")
-    table.add_column("epochs", justify="right")
-    table.add_column("weights of", justify="right")
+    for heading in ("epochs", *(("in all", "inherited", "weights of") if inherits else ())):
+        table.add_column(heading, justify="right")
+    costs = LineCosts(state.records)
     for record, gained in zip(line, _gains(state, line), strict=True):
-        numbers = []
-        for objective in state.objectives:
-            value, step = record.metrics.get(objective.metric), gained[objective.metric]
-            numbers.append("" if value is None else f"{value:.4f}")
-            numbers.append("" if step is None else f"{step:+.4f}")
-        heir = record.candidate.inherit_from
+        values = [record.metrics.get(objective.metric) for objective in state.objectives]
+        numbers = [
+            cell
+            for value, step in zip(values, gained.values(), strict=True)
+            for cell in ("" if value is None else f"{value:.4f}", _signed(step))
+        ]
         cells = [str(record.id), str(record.candidate.generation), origin(record), record.state]
-        weights = "" if heir is None else str(heir)
-        table.add_row(*cells, *numbers, str(record.epochs or ""), weights)
+        cells += [*numbers, str(record.epochs or "")]
+        table.add_row(*cells, *(_inherited(record, costs) if inherits else ()))
+    table.caption = Text("\n".join(_remarks(line, inherits=inherits)), style="dim")
+    table.caption_justify = "left"
     return table
+
+
+def _signed(step: float | None) -> str:
+    return "" if step is None else f"{step:+.4f}"
+
+
+def _inherited(record: Record, costs: LineCosts) -> tuple[str, str, str]:
+    """Return the epochs in a candidate's weights, and which share of them came from whom."""
+    giver, share = record.candidate.inherit_from, share_of(record)
+    return (
+        str(costs.line(record).epochs or ""),
+        "" if share is None else f"{share:.0%}",
+        "" if giver is None else str(giver),
+    )
+
+
+def _remarks(line: Sequence[Record], *, inherits: bool) -> Iterator[str]:
+    """Yield what there is to say of a line of descent besides its numbers."""
+    if inherits:
+        yield "In all: with the epochs of each candidate whose training is in the weights."
+        yield "A gain over a parent whose weights were inherited is of more training, too."
+    yield from (f"Candidate {record.id}: {record.note}" for record in line if record.note)
 
 
 def _gains(state: StudyState, line: Sequence[Record]) -> list[dict[str, float | None]]:

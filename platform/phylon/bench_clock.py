@@ -142,6 +142,7 @@ class _Cluster:
         losses = None if run.row == MISSING else tuple(self._problem.losses[run.row].tolist())
         begin = time.process_time()
         self._strategy.tell(run.candidate, Outcome(losses))
+        self._exhausted = False  # what waited for a result may go on
         self._seconds += time.process_time() - begin
 
 

@@ -16,6 +16,7 @@ from phylon.cli_bring_up import cluster
 from phylon.cli_cluster import logs, status, stop, submit
 from phylon.cli_compare import compare
 from phylon.cli_export import export
+from phylon.cli_replay import replay
 from phylon.cli_report import report
 from phylon.cli_sync import sync
 from phylon.streams import forgiving_output
@@ -192,7 +193,9 @@ def init(file: Path) -> None:
     click.echo(f"wrote {file}; edit it, then: phylon run {file}")
 
 
-for command in (bench, report, compare, export, sync, submit, status, logs, stop, cluster):
+for command in (
+    bench, report, compare, export, replay, sync, submit, status, logs, stop, cluster,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -13,9 +13,10 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from phylon.record import Record
 from phylon.search.objective import Objective, losses
 from phylon.search.pareto import grown, hypervolume, pareto_front
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 
 _GOOD_SIDE = 99  # percentile of all losses that the common reference point is put at
 

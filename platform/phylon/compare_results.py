@@ -27,6 +27,7 @@ from phylon.compare_curves import (
 from phylon.compare_studies import Group, caveats, name_of, read_groups, seed_of
 from phylon.errors import ConfigurationError
 from phylon.history import History
+from phylon.search.bootstrap import mean_interval
 
 FEWEST_PAIRS = 5
 """With fewer, the smallest p that a signed-rank test can give is 0.125."""
@@ -214,7 +215,7 @@ def _tests(standings: Sequence[Standing]) -> tuple[Paired, ...]:
             other.group.label,
             len(each),
             float(each.mean()) if len(each) else None,
-            _interval(each) if len(each) > 1 else None,
+            mean_interval(each) if len(each) > 1 else None,
             p,
             None if p is None else next(corrected),
         )
@@ -235,11 +236,3 @@ def _by_seed(standing: Standing) -> dict[int, float]:
         if not math.isnan(value):
             values.setdefault(seed_of(study), []).append(value)
     return {seed: fmean(own) for seed, own in values.items()}
-
-
-def _interval(differences: Floats) -> tuple[float, float]:
-    from scipy import stats
-
-    count = len(differences)
-    half = stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / math.sqrt(count)
-    return float(differences.mean() - half), float(differences.mean() + half)

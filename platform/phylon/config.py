@@ -60,10 +60,21 @@ class Component(BaseModel):
 
 
 class Budget(Section):
-    """How much to search."""
+    """How much to search: until the first of these limits, of which there is at least one."""
 
-    candidates: Count = Field(description="how many networks the search tries")
-    hours: Amount | None = Field(default=None, description="stop the search after so many hours")
+    candidates: Count | None = Field(default=None, description="how many networks to try")
+    epochs: Count | None = Field(default=None, description="how many epochs to train, in all")
+    hours: Amount | None = Field(default=None, description="how many hours to search")
+    gpu_hours: Amount | None = Field(default=None, description="how many hours of one GPU to spend")
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Budget:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError(
+                "names no limit, so the search would never end; give at least one of "
+                f"{', '.join(type(self).model_fields)}"
+            )
+        return self
 
 
 class Training(Section):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from phylon import events
 from phylon.agenda import Agenda, early_end
+from phylon.budget import spent
 from phylon.cluster.executor import Share, Usage
 from phylon.config import StudyConfig
 from phylon.errors import EvaluationError, SpaceExhausted
@@ -22,8 +23,6 @@ from phylon.search.objective import losses
 
 MAX_LOSSES = 3
 EXHAUSTED = "every architecture of the space was tried"
-OUT_OF_TIME = "the hours are spent"
-SPENT = "all candidates were tried"
 _NOTHING = Share(cpus=0.0)
 
 
@@ -95,9 +94,7 @@ class Driver:
         """Why a finished study is at its end."""
         if early := early_end(self._config, self.state):
             return early
-        if self.state.searched >= self._config.budget.candidates:
-            return SPENT
-        return EXHAUSTED if self._exhausted else OUT_OF_TIME
+        return EXHAUSTED if self._exhausted else self._spent or EXHAUSTED
 
     def propose(self) -> Candidate | None:
         """Return the next candidate to run, or None if there is none until another result."""
@@ -134,6 +131,7 @@ class Driver:
                 resources=usage.share.to_json(),
                 node=usage.node,
                 peak=usage.peak,
+                joules=usage.joules,
             )
         )
 
@@ -147,6 +145,7 @@ class Driver:
                 resources=usage.share.to_json(),
                 node=usage.node,
                 peak=usage.peak,
+                joules=usage.joules,
             )
         )
 
@@ -201,13 +200,15 @@ class Driver:
 
     @property
     def _may_search(self) -> bool:
-        hours = self._config.budget.hours
         return (
-            self.state.searched < self._config.budget.candidates
-            and self._dry_after != self.state.ended
+            self._dry_after != self.state.ended
             and self._agenda.may_search(self.state)
-            and (hours is None or self.state.seconds_at(time.time()) < hours * 3600)
+            and not self._spent
         )
+
+    @property
+    def _spent(self) -> str:
+        return spent(self._config.budget, self.state, self.state.seconds_at(time.time()))
 
     def _propose_ahead(self) -> None:
         while self._order.is_strict and self._propose_next():

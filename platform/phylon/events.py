@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from phylon.errors import JournalError
+from phylon.event_values import plain
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement
-from phylon.search.strategy import Known
+from phylon.search.proposal import Known
 
 SCHEMA = 1
 Verdict = Literal["", "measured", "trusted", "warned", "switched", "stopped"]
@@ -26,7 +27,7 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data from which `from_json` makes an equal event."""
         kind = type(self)
-        fields = {name: _plain(getattr(self, name)) for name in _FIELD_NAMES[kind]}
+        fields = {name: plain(getattr(self, name)) for name in _FIELD_NAMES[kind]}
         return {"event": kind.__name__, **fields}
 
     @staticmethod
@@ -49,20 +50,6 @@ class Event:
     def restore(cls, fields: dict[str, Any]) -> Event:
         """Build the event from its plain JSON fields, which it may change."""
         return cls(**fields)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    make = _PLAIN.get(type(value))
-    return make(value) if make else value
-
-
-_PLAIN: dict[type, Callable[[Any], Any]] = {
-    Candidate: Candidate.to_json,
-    Measurement: Measurement.to_json,
-    Architecture: lambda value: value.nested,
-    Known: lambda value: [value.architecture.nested, list(value.losses)],
-    list: lambda value: list(map(_plain, value)),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +90,7 @@ class Opened(Event):
         host: Name of the driver's machine.
         pid: Process id of the driver.
         versions: Versions of Python and of the packages that matter.
-        budget: What this driver was asked to search: candidates and hours.
+        budget: What this driver was asked to spend: candidates, epochs, hours, GPU hours.
         resources: What it gave each candidate.
         tracking: Where it kept MLflow's runs.
         revision: The git commit of its working directory, and whether files differ from it
@@ -185,6 +172,7 @@ class Completed(Event):
         resources: What it held meanwhile, e.g. ``{"cpus": 0.5, "gpus": 0.0}``.
         node: Where it ran.
         peak: Bytes of memory that it held at most; 0 if not known.
+        joules: Energy that it took; None if its machine does not tell.
     """
 
     candidate_id: int
@@ -193,6 +181,7 @@ class Completed(Event):
     resources: dict[str, float] = field(default_factory=dict)
     node: str = ""
     peak: int = 0
+    joules: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +194,7 @@ class Failed(Event):
     resources: dict[str, float] = field(default_factory=dict)
     node: str = ""
     peak: int = 0
+    joules: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +227,13 @@ class Lost(Event):
     candidate_id: int
     reason: str
     innocent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped(Event):
+    """Nobody will ask for the weights and checkpoints of these again: they are removed."""
+
+    candidate_ids: list[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,8 +286,8 @@ class Finished(Event):
 
 
 _KINDS: tuple[type[Event], ...] = (
-    Created, Opened, Primed, Proposed, Reported, Completed, Failed, Outgrew, Lost, Ranked, Tested,
-    Interrupted, Finished,
+    Created, Opened, Primed, Proposed, Reported, Completed, Failed, Outgrew, Lost, Dropped, Ranked,
+    Tested, Interrupted, Finished,
 )  # fmt: skip
 EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in _KINDS}
 _FIELD_NAMES = {kind: tuple(each.name for each in dataclasses.fields(kind)) for kind in _KINDS}

@@ -14,8 +14,9 @@ from phylon.cluster.mirror import Mirror
 from phylon.errors import ConfigurationError
 from phylon.export_choice import choose
 from phylon.export_formats import RECIPES, Format, check_installed
+from phylon.record import Record
 from phylon.search.evaluation import NetworkKeeper, SampleKeeper
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 from phylon.study import Study
 
 if TYPE_CHECKING:

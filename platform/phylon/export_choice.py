@@ -5,7 +5,8 @@ from __future__ import annotations
 from phylon.ancestry import candidate_of
 from phylon.cluster.location import CANDIDATES, Location
 from phylon.errors import ConfigurationError
-from phylon.state import Record, StudyState
+from phylon.record import Record
+from phylon.state import StudyState
 
 _MOST = 8  # candidates that a message names
 

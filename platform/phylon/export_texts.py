@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phylon.export_formats import Recipe
-from phylon.state import Record, StudyState
+from phylon.record import Record
+from phylon.state import StudyState
 from phylon.trainables.words import describe
 
 if TYPE_CHECKING:

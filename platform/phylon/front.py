@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from phylon.record import Record
 from phylon.search.objective import losses
 from phylon.search.pareto import crowding_distances, pareto_front
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 
 FRONT = 10
 """How many members of a front are kept and shown: those that are farthest from the others."""
@@ -17,19 +18,15 @@ FRONT = 10
 def front(state: StudyState, records: Iterable[Record]) -> list[Record]:
     """Return those that no other one beats in every objective, by id; at most `FRONT` of them.
 
-    Only what was trained for as long as the best of them counts, and what meets the constraints.
-    With one objective there is no front: the result is empty.
+    Only those of them count that are comparable (`StudyState.comparable`), and were trained. With
+    one objective there is no front: the result is empty.
     """
     if len(state.objectives) < 2:
         return []
-    ranked = sorted((r for r in records if not r.candidate.is_scored), key=state.rank)
-    fit = [
-        record
-        for record in ranked
-        if record.candidate.epochs == ranked[0].candidate.epochs and not state.violation(record)
-    ]
+    fit = state.comparable(record for record in records if not record.candidate.is_scored)
     if not fit:
         return []
+    fit.sort(key=state.rank)
     values = np.array([losses(state.objectives, record.metrics) for record in fit])
     members = np.flatnonzero(pareto_front(values))
     apart = np.argsort(-crowding_distances(values[members]), kind="stable")

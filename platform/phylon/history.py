@@ -32,6 +32,7 @@ class History:
         state: All candidates, and how far the study is.
         curves: What each candidate reported, in order, by its id.
         drivers: Who ran the study, one after another.
+        tests: How the test split was met: of each winner that there was at an end of the study.
         created: How the study began.
     """
 
@@ -39,6 +40,7 @@ class History:
     state: StudyState
     curves: Mapping[int, list[Step]]
     drivers: list[events.Opened]
+    tests: list[events.Tested]
     created: events.Created
 
 
@@ -53,18 +55,21 @@ def read_history(location: Location) -> History:
     state = StudyState()
     curves: dict[int, list[Step]] = defaultdict(list)
     drivers: list[events.Opened] = []
+    tests: list[events.Tested] = []
     for event in _told(state, JournalReader(folder.filesystem, folder.path).read()):
         if isinstance(event, events.Reported):
             measured = event.measurement
             curves[event.candidate_id].append(Step(measured.step, event.time, measured.metrics))
         elif isinstance(event, events.Opened):
             drivers.append(event)
+        elif isinstance(event, events.Tested):
+            tests.append(event)
     if state.created is None:
         raise StudyError(
             f"{location} is no study: it has no journal; `phylon list ROOT` shows the studies of "
             f"a folder"
         )
-    return History(location, state, dict(curves), drivers, state.created)
+    return History(location, state, dict(curves), drivers, tests, state.created)
 
 
 def _told(state: StudyState, happened: Iterable[events.Event]) -> Iterator[events.Event]:

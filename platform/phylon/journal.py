@@ -22,11 +22,10 @@ from pyarrow import fs
 from phylon.cluster.patience import patiently
 from phylon.errors import JournalError
 from phylon.events import Event
-from phylon.segments import Segment, fetch, segments
+from phylon.segments import BLOCK, Segment, fetch, segments
 from phylon.signals import stop_requested
 from phylon.sinks import GrowingSegment, Objects
 
-_BLOCK = 1 << 20  # bytes read at a time
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _decode = json.JSONDecoder().raw_decode  # twice as fast as json.loads on short texts
 
@@ -243,7 +242,7 @@ class JournalWriter:
 def _lines(file: _File) -> Iterator[bytes]:
     """Yield the rest of a file line by line; a segment may be larger than memory should be."""
     part = b""
-    while block := bytes(file.read(_BLOCK)):
+    while block := bytes(file.read(BLOCK)):
         *whole, part = (part + block).split(b"\n")
         yield from (line + b"\n" for line in whole)
     if part:

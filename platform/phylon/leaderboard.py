@@ -19,12 +19,14 @@ from rich.text import Text
 
 from phylon import picture, rank_meter
 from phylon.cluster.location import Location
+from phylon.costs import LineCosts, line_of_weights
 from phylon.progress import clock, shorten
-from phylon.state import Record, StudyState
+from phylon.record import Record
+from phylon.state import StudyState
 from phylon.trainables.evaluator import COUNTED
 from phylon.trainables.words import describe
 
-_SUFFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+_SUFFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def overview(
@@ -76,11 +78,14 @@ def family_table(state: StudyState) -> Table:
 def mean_and_spread(values: Sequence[float]) -> str:
     """Return a mean and the standard deviation over seeds, if there are several.
 
-    >>> mean_and_spread([0.5]), mean_and_spread([0.97, 0.98, 0.99])
-    ('0.5000', '0.9800 ± 0.0100')
+    >>> mean_and_spread([0.5]), mean_and_spread([0.97, 0.98, 0.99]), mean_and_spread([12_345.0])
+    ('0.5000', '0.9800 ± 0.0100', '12,345')
     """
-    mean = f"{statistics.fmean(values):.4f}"
-    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.4f}"
+    mean = statistics.fmean(values)
+    size = abs(mean)
+    form = ",.0f" if size >= 1e4 else ".3g" if 0 < size < 1e-3 else ".4f"
+    told = format(mean, form)
+    return told if len(values) < 2 else f"{told} ± {format(statistics.stdev(values), form)}"
 
 
 def magnitude(value: float) -> str:
@@ -202,7 +207,16 @@ def _verdict(state: StudyState, best: Record) -> RenderableType:
     for metric, numbers in tested.items():
         note = " on a test split that the search never saw"
         lines.append(Text.assemble((f"{metric}  {mean_and_spread(numbers)}", "bold green"), note))
+    lines.append(Text(_price(state, best), style="dim"))
     return Group(*lines)
+
+
+def _price(state: StudyState, best: Record) -> str:
+    """Say what the best network cost, with all whose training is in its weights."""
+    others = len(line_of_weights(state.records, best.id)) - 1
+    more = f", with {others} other{'s' * (others > 1)} whose training is in its weights"
+    more = more if others else ""
+    return f"Cost of candidate {best.id}{more}: {LineCosts(state.records).line(best)}"
 
 
 def _complaint(state: StudyState, best: Record) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from phylon import events
 from phylon.journal import JournalWriter
+from phylon.keeping import Keeping
 from phylon.proposer import Proposer
 from phylon.search.candidate import Candidate, Outcome
 from phylon.search.objective import losses
@@ -15,7 +16,7 @@ Listener = Callable[[events.Event], None]
 
 
 class Ledger:
-    """Keeps state, strategy and journal of a study together.
+    """Keeps state, strategy and journal of a study together, and says which weights are let go.
 
     An event changes state and strategy as soon as it is taken. It is written with all others since
     the last `flush`, in one go: a synced write, or an object of a store, takes as long for one
@@ -26,6 +27,7 @@ class Ledger:
         journal: Where events are written.
         state: The study so far.
         proposer: Its strategy, where it was.
+        keeping: Decides whose weights are needed; where it was, too.
         listeners: Called with each event once it is written; they must be quick and not raise.
     """
 
@@ -34,11 +36,13 @@ class Ledger:
         journal: JournalWriter,
         state: StudyState,
         proposer: Proposer,
+        keeping: Keeping,
         listeners: Sequence[Listener] = (),
     ) -> None:
         self.state = state
         self._journal = journal
         self._proposer = proposer
+        self._keeping = keeping
         self._listeners = tuple(listeners)
         self._unwritten: list[events.Event] = []
 
@@ -48,9 +52,9 @@ class Ledger:
         What the strategy raises ends the study, but costs no result: it can still be written.
         """
         for event in batch:
-            self.state.apply(event)
-            self._unwritten.append(event)
-            self._tell(event)
+            self._take(event)
+            if dropped := drop(self._keeping.after(event, self.state), self.state):
+                self._take(dropped)
 
     def flush(self) -> None:
         """Write what was taken, then let the listeners hear of it.
@@ -66,7 +70,9 @@ class Ledger:
             for listener in self._listeners:
                 listener(event)
 
-    def _tell(self, event: events.Event) -> None:
+    def _take(self, event: events.Event) -> None:
+        self.state.apply(event)
+        self._unwritten.append(event)
         prepare(event, self._proposer)
         told = history_item(event, self.state)
         if told and told[1]:
@@ -102,8 +108,14 @@ def prepare(event: events.Event, proposer: Proposer) -> None:
             proposer.begin()
 
 
-def replay(history: Iterable[events.Event], proposer: Proposer) -> StudyState:
-    """Rebuild a study's state, and its strategy's, from its events."""
+def drop(numbers: Iterable[int], state: StudyState) -> events.Dropped | None:
+    """Return what the journal says of candidates that are let go: of those with files, if any."""
+    with_files = [number for number in numbers if state.records[number].has_files]
+    return events.Dropped(candidate_ids=with_files) if with_files else None
+
+
+def replay(history: Iterable[events.Event], proposer: Proposer, keeping: Keeping) -> StudyState:
+    """Rebuild a study's state, its strategy's, and whose weights it needs, from its events."""
     state = StudyState()
     for event in history:
         state.apply(event)
@@ -114,4 +126,5 @@ def replay(history: Iterable[events.Event], proposer: Proposer) -> StudyState:
                 proposer.recall(candidate)
             else:
                 proposer.tell(candidate, outcome)
+        keeping.after(event, state)
     return state

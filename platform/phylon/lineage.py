@@ -12,8 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from phylon.costs import LineCosts, share_of
 from phylon.errors import ConfigurationError
-from phylon.state import Record, StudyState
+from phylon.record import Record
+from phylon.state import StudyState
 
 _TIME = pa.timestamp("ms", tz="UTC")
 _IDS = pa.list_(pa.field("element", pa.int64()))  # named as in Parquet
@@ -28,7 +30,10 @@ def lineage_rows(state: StudyState, run_ids: Mapping[int, str]) -> list[dict[str
         state: The study.
         run_ids: The MLflow run of each candidate that has one.
     """
-    return [lineage_row(state, record, run_ids) for _, record in sorted(state.records.items())]
+    costs = LineCosts(state.records)
+    return [
+        lineage_row(state, record, run_ids, costs) for _, record in sorted(state.records.items())
+    ]
 
 
 def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
@@ -37,7 +42,10 @@ def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
     ``metrics`` is a struct with a field for each metric, null where it was not reported;
     ``architecture`` is JSON; ``epochs`` counts those trained; ``violation`` is 0 for candidates
     that meet the constraints, null for those not completed; ``inherit_from`` is the candidate whose
-    weights it began with, null for random ones; times are in UTC.
+    weights it was to begin with, null for random ones, and ``inherited_share`` the share of its
+    parameters that came from there; ``line_epochs`` and the like add up what was spent on it and on
+    each whose training is in its weights; ``joules`` are null where its machine does not tell;
+    times are in UTC.
 
     Args:
         state: The study.
@@ -51,6 +59,7 @@ def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
         "phase": pa.array([c.phase for c in candidates], pa.string()),
         "parents": pa.array([c.parents for c in candidates], _IDS),
         "inherit_from": pa.array([c.inherit_from for c in candidates], pa.int64()),
+        "inherited_share": pa.array([_share(r) for r in records], pa.float64()),
         "operator": pa.array([c.operator for c in candidates], pa.string()),
         "generation": pa.array([c.generation for c in candidates], pa.int64()),
         "state": pa.array([r.state for r in records], pa.string()),
@@ -63,10 +72,12 @@ def lineage_table(state: StudyState, run_ids: Mapping[int, str]) -> pa.Table:
         "seconds": pa.array([r.seconds for r in records], pa.float64()),
         "cpus": pa.array([r.resources.get("cpus") for r in records], pa.float64()),
         "gpus": pa.array([r.resources.get("gpus") for r in records], pa.float64()),
+        **_costs(state, records),
         "node": pa.array([r.node for r in records], pa.string()),
         "started": pa.array([_ms(r.started) for r in records], _TIME),
         "ended": pa.array([_ms(r.ended) for r in records], _TIME),
         "reason": pa.array([r.reason for r in records], pa.string()),
+        "note": pa.array([r.note for r in records], pa.string()),
         "mlflow_run_id": pa.array([run_ids.get(c.id) for c in candidates], pa.string()),
     }
     return pa.table(columns).replace_schema_metadata(_about(state))
@@ -99,14 +110,17 @@ def save(table: pa.Table, file: Path) -> None:
         ) from error
 
 
-def lineage_row(state: StudyState, record: Record, run_ids: Mapping[int, str]) -> dict[str, Any]:
+def lineage_row(
+    state: StudyState, record: Record, run_ids: Mapping[int, str], costs: LineCosts
+) -> dict[str, Any]:
     """Return one of `lineage_rows`."""
-    candidate = record.candidate
+    candidate, alone, line = record.candidate, costs.alone(record), costs.line(record)
     return {
         "id": candidate.id,
         "phase": candidate.phase,
         "parents": list(candidate.parents),
         "inherit_from": candidate.inherit_from,
+        "inherited_share": _share(record),
         "operator": candidate.operator,
         "generation": candidate.generation,
         "state": record.state,
@@ -118,12 +132,38 @@ def lineage_row(state: StudyState, record: Record, run_ids: Mapping[int, str]) -
         "seed": candidate.seed,
         "seconds": record.seconds,
         "resources": record.resources,
+        "cpu_seconds": alone.cpu_seconds,
+        "gpu_seconds": alone.gpu_seconds,
+        "joules": alone.joules,
+        "line_epochs": line.epochs,
+        "line_cpu_seconds": line.cpu_seconds,
+        "line_gpu_seconds": line.gpu_seconds,
         "node": record.node,
         "started": record.started,
         "ended": record.ended,
         "reason": record.reason,
+        "note": record.note,
         "mlflow_run_id": run_ids.get(candidate.id),
     }
+
+
+def _costs(state: StudyState, records: Sequence[Record]) -> dict[str, pa.Array]:
+    """Return the columns of what candidates cost, and of what is spent on their weights in all."""
+    costs = LineCosts(state.records)
+    alone, line = [costs.alone(r) for r in records], [costs.line(r) for r in records]
+    return {
+        "cpu_seconds": pa.array([each.cpu_seconds for each in alone], pa.float64()),
+        "gpu_seconds": pa.array([each.gpu_seconds for each in alone], pa.float64()),
+        "joules": pa.array([each.joules for each in alone], pa.float64()),
+        "line_epochs": pa.array([each.epochs for each in line], pa.int64()),
+        "line_cpu_seconds": pa.array([each.cpu_seconds for each in line], pa.float64()),
+        "line_gpu_seconds": pa.array([each.gpu_seconds for each in line], pa.float64()),
+    }
+
+
+def _share(record: Record) -> float | None:
+    share = share_of(record)
+    return None if share is None else _finite(share)
 
 
 def _violation(state: StudyState, record: Record) -> float | None:

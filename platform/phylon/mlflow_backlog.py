@@ -6,13 +6,12 @@ from contextlib import suppress
 from itertools import islice
 
 from phylon.cluster.location import Location
-from phylon.errors import JournalError
 from phylon.events import Event
 from phylon.journal import JournalReader
 from phylon.mlflow_plan import Projection
 from phylon.mlflow_record import RunRecord
 from phylon.mlflow_writes import Plan
-from phylon.segments import count_events
+from phylon.segments import EventCounter
 
 STRETCH = 500
 """Events that are sent, and remembered as sent, together."""
@@ -34,6 +33,7 @@ class Backlog:
         self._folder = study / "journal"
         self._record = record
         self._there = 0
+        self._counter = EventCounter(self._folder)
         self.rewind()
 
     @property
@@ -60,7 +60,7 @@ class Backlog:
             try:
                 self._skip()
                 self._plan = self.projection.plan(self._read())
-            except (JournalError, OSError):
+            except Exception:  # what was read and not planned must be read again
                 self.rewind()
                 raise
         return self._plan
@@ -72,13 +72,13 @@ class Backlog:
 
     def __len__(self) -> int:
         with suppress(OSError):  # while the storage is away, what was there last
-            self._there = count_events(self._folder)
+            self._there = self._counter.count()
         return max(self._there - self._record.sent, 0)
 
     def _skip(self) -> None:
         """Take into account what was sent by an earlier driver."""
-        for event in islice(self._unread, max(0, self._record.sent - self._reader.events)):
-            self.projection.plan([event])
+        missing = max(0, self._record.sent - self._reader.events)
+        self.projection.skip(islice(self._unread, missing))
         if self._reader.events < self._record.sent:  # The journal has lost its torn end.
             self._record.note_sent(self._reader.events)
 

@@ -6,7 +6,7 @@ import fcntl
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phylon.config import StudyConfig
 from phylon.errors import ConfigurationError
@@ -66,11 +66,22 @@ def open_client(uri: str) -> MlflowClient:
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    for name in ("mlflow.store.db", "alembic.runtime.migration"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    if not uri.startswith(("http", "databricks")):
+        _hurry_databases()
     if file := _sqlite_file(uri):
         _make_database(file)
     return MlflowClient(tracking_uri=uri)
+
+
+def _hurry_databases() -> None:
+    """Have MLflow say at once, and once, that a database is away: the tracker tries again."""
+    from mlflow.store.db import utils
+
+    databases: Any = utils  # not typed
+    databases.MAX_RETRY_COUNT = 1  # else it tries for minutes to connect
+    # It logs what it raises, with a traceback each time.
+    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
 
 def _sqlite_file(uri: str) -> Path | None:

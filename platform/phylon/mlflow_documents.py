@@ -10,6 +10,7 @@ import yaml
 from phylon import events
 from phylon.config import StudyConfig
 from phylon.errors import ConfigurationError, SpaceError
+from phylon.mlflow_trouble import public
 from phylon.search.blocks import Block
 from phylon.search.graph import Graph
 from phylon.search.node import Node
@@ -21,13 +22,14 @@ _COMPONENTS = ("task", "space", "strategy", "initial")
 def study_file(created: events.Created) -> str:
     """Return a study file as a person would write it: what it leaves out is the default.
 
-    The configuration of another version of phylon, that this one does not understand, is written
-    out whole.
+    So does it the password of the tracking URI. The configuration of another version of phylon,
+    that this one does not understand, is written out whole.
     """
+    told = shareable(created.config)
     try:
-        config = StudyConfig.from_json(created.config)
+        config = StudyConfig.from_json(told)
     except ConfigurationError:
-        return _yaml(created.config)
+        return _yaml(told)
     whole = config.to_json()
     said = config.model_dump(mode="json", exclude_defaults=True)
     said["objectives"] = whole["objectives"]  # a direction is always said
@@ -35,6 +37,14 @@ def study_file(created: events.Created) -> str:
         if name in said and said[name].keys() == {"name"}:
             said[name] = said[name]["name"]
     return _yaml(said)
+
+
+def shareable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as others may see it: without the password of the tracking URI."""
+    tracking = dict(config.get("tracking") or {})
+    if tracking.get("uri"):
+        tracking["uri"] = public(tracking["uri"])
+    return {**config, "tracking": tracking} if tracking else dict(config)
 
 
 def _yaml(data: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from phylon.mlflow_models import log_models
 from phylon.mlflow_record import RunRecord
 from phylon.mlflow_report import ReportArtifact
 from phylon.mlflow_runs import StudyRuns
+from phylon.mlflow_writes import fitted
 from phylon.models import Models
 
 
@@ -114,6 +115,6 @@ def _log_data(runs: StudyRuns, fingerprint: dict[str, object]) -> None:
     text = json.dumps(fingerprint, sort_keys=True)
     digest = str(fingerprint.get("digest") or hashlib.sha256(text.encode()).hexdigest())
     name = str(fingerprint.get("name") or "data")
-    data = Dataset(name[:500], digest[:36], source_type="phylon", source=text, profile=text)
+    data = Dataset(fitted(name, 500), digest[:36], source_type="phylon", source=text, profile=text)
     tag = InputTag("mlflow.data.context", "training")
     runs.client.log_inputs(runs.study, datasets=[DatasetInput(data, [tag])])

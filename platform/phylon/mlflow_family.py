@@ -9,7 +9,8 @@ from phylon import events
 from phylon.mlflow_notes import MOST_RELATIVES, Note, candidate_note
 from phylon.mlflow_record import STUDY
 from phylon.mlflow_study_note import study_note
-from phylon.state import Record, StudyState
+from phylon.record import Record
+from phylon.state import StudyState
 
 
 class Family:
@@ -37,7 +38,7 @@ class Family:
                     self._add_child(parent, candidate.id)
             case events.Completed() | events.Failed():
                 self._changed |= {event.candidate_id, STUDY}
-            case events.Reported() | events.Outgrew() | events.Lost():
+            case events.Reported() | events.Outgrew() | events.Lost() | events.Dropped():
                 pass
             case _:
                 self.mark(STUDY)
@@ -71,4 +72,8 @@ class Family:
                 children = self._children.get(number, ())
                 count = self._counts[number]
                 yield number, candidate_note(record, state.objectives, violation, children, count)
+        self.forget()
+
+    def forget(self) -> None:
+        """Take what is due for written."""
         self._changed.clear()

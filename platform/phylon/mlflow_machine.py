@@ -7,11 +7,16 @@ and its means wait here until they are sent with the rest.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, final
 
 from phylon.mlflow_writes import Point, milliseconds, points
+
+log = logging.getLogger(__name__)
 
 EVERY_S = 10.0
 SAMPLES = 6
@@ -31,11 +36,13 @@ class _Mean(NamedTuple):
 class MachineMeter:
     """Measures CPU, memory, disk, network and GPUs of this machine, every ten seconds.
 
+    What cannot be measured here is left out.
+
     Use it from one thread; the first sample imports MLflow.
     """
 
     def __init__(self) -> None:
-        self._monitors: list[Any] = []  # MLflow's, which are not typed
+        self._monitors: list[Any] | None = None  # MLflow's, which are not typed
         self._due = 0.0
         self._samples = 0
         self._is_over = False
@@ -49,16 +56,15 @@ class MachineMeter:
         """
         if self._is_over:
             return
-        if not self._monitors:
+        if self._monitors is None:
             self._monitors = _monitors()
             self._due = time.monotonic() + EVERY_S
         if time.monotonic() >= self._due or is_last:
-            for monitor in self._monitors:
-                monitor.collect_metrics()
+            self._monitors = [each for each in self._monitors if _collects(each)]
             self._due = time.monotonic() + EVERY_S
             self._samples += 1
         if self._samples == SAMPLES or is_last:
-            self._close_mean()
+            self._close_mean(self._monitors)
         self._is_over = is_last
 
     def points(self, since: float) -> list[Point]:
@@ -77,9 +83,9 @@ class MachineMeter:
         """Forget what `points` returned: it was sent."""
         self._means.clear()
 
-    def _close_mean(self) -> None:
+    def _close_mean(self, monitors: Sequence[Any]) -> None:
         values: dict[str, float] = {}
-        for monitor in self._monitors:
+        for monitor in monitors:
             means = monitor.aggregate_metrics()
             values |= {f"system/{name}": float(value) for name, value in means.items()}
             monitor.clear_metrics()
@@ -95,11 +101,20 @@ def _monitors() -> list[Any]:
     from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
     psutil.cpu_percent()  # what the first sample is the difference to
-    kinds: list[Any] = [CPUMonitor, DiskMonitor, NetworkMonitor]
-    monitors = [kind() for kind in kinds]
-    graphics: Any = GPUMonitor
-    try:
-        monitors.append(graphics())
-    except Exception:  # noqa: BLE001 - no driver, no GPU, or no package to ask it with
-        return monitors
+    monitors = []
+    kinds: list[Any] = [CPUMonitor, DiskMonitor, NetworkMonitor, GPUMonitor]
+    for kind in kinds:
+        # Many machines have no GPU, no driver, or no package to ask it with; some no network.
+        with suppress(Exception):
+            monitors.append(kind())
     return monitors
+
+
+def _collects(monitor: Any) -> bool:  # noqa: ANN401
+    """Have a monitor take a sample; return whether it could, else nothing is expected of it."""
+    try:
+        monitor.collect_metrics()
+    except Exception as error:  # noqa: BLE001 - they raise whatever their libraries do
+        log.info("%s cannot measure this machine: %s", type(monitor).__name__, error)
+        return False
+    return True

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import islice
 from typing import final
 
 from phylon import events
 from phylon.growing_front import GrowingFront
+from phylon.record import Record
 from phylon.search.architecture import Scalar
 from phylon.search.objective import losses
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 
 WINDOW = 20
 """The latest candidates, by which diversity and throughput go."""
@@ -90,7 +92,8 @@ class StudyMetrics:
         found = {}
         if candidate.phase == "search":
             self._diversity.add(candidate.architecture.flat)
-            found["search/diversity"] = self._diversity.mean
+            if (mean := self._diversity.mean) is not None:
+                found["search/diversity"] = mean
         if candidate.phase not in ("search", "final") or self._state.violation(record):
             return found
         best = self._bests[candidate.is_scored]
@@ -136,21 +139,19 @@ class _Diversity:
     """Mean distance between two of the latest architectures."""
 
     def __init__(self) -> None:
-        self._latest: deque[dict[str, Scalar]] = deque()
-        self._sum = 0.0
+        # Each with its distances to those that came later, in order.
+        self._latest: deque[tuple[dict[str, Scalar], list[float]]] = deque(maxlen=WINDOW)
 
     def add(self, decisions: dict[str, Scalar]) -> None:
-        if len(self._latest) == WINDOW:
-            oldest = self._latest.popleft()
-            self._sum -= sum(distance(oldest, other) for other in self._latest)
-        self._sum += sum(distance(decisions, other) for other in self._latest)
-        self._latest.append(decisions)
+        for other, distances in self._latest:
+            distances.append(distance(decisions, other))
+        self._latest.append((decisions, []))
 
     @property
-    def mean(self) -> float:
-        count = len(self._latest)
-        pairs = count * (count - 1) / 2
-        return max(0.0, self._sum / pairs) if pairs else 0.0
+    def mean(self) -> float | None:
+        """The mean; None of a single one."""
+        found = [each for _, distances in self._latest for each in distances]
+        return sum(found) / len(found) if found else None
 
 
 def distance(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> float:
@@ -166,15 +167,19 @@ def distance(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> float:
         one: Decisions by their path.
         other: Those of the other.
     """
-    apart = sum(1.0 for name in other if name not in one)
+    shared, apart = 0, 0.0
     for name, value in one.items():
-        apart += _apart(value, other[name]) if name in other else 1.0
-    return apart / (len(one) + sum(name not in one for name in other))
+        if name in other:
+            shared += 1
+            apart += _apart(value, other[name]) if value != other[name] else 0.0
+    count = len(one) + len(other) - shared
+    return (apart + count - shared) / count
 
 
 def _apart(one: Scalar, other: Scalar) -> float:
-    if isinstance(one, bool | str | None) or isinstance(other, bool | str | None) or one == other:
-        return float(one != other)
+    """Return how far two values are from each other that differ."""
+    if isinstance(one, bool | str | None) or isinstance(other, bool | str | None):
+        return 1.0
     return min(1.0, abs(one - other) / max(abs(one), abs(other)))
 
 
@@ -207,5 +212,5 @@ class _Slots:
         wall = slots * (now - self._opened_at)
         if wall <= 0:
             return 0.0
-        running = sorted(now - began for began in self._began.values())[-slots:]
-        return min(1.0, (self._busy + sum(running)) / wall)
+        running = islice(self._began.values(), slots)  # the oldest: they were proposed in order
+        return min(1.0, (self._busy + sum(now - began for began in running)) / wall)

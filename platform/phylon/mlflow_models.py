@@ -84,7 +84,12 @@ def _register(client: MlflowClient, name: str, model: LoggedModel, *, is_winner:
     version = next((v for v in found if v.tags.get(_DIGEST) == tags[_DIGEST]), None)
     if version is None:
         version = client.create_model_version(
-            name, model.artifact_location, model.source_run_id, tags, model_id=model.model_id
+            name,
+            model.artifact_location,
+            model.source_run_id,
+            tags,
+            model_id=model.model_id,
+            await_creation_for=0,  # else it tells on the terminal that it waits for what is there
         )
     if is_winner and _ALIAS not in version.tags:
         client.set_registered_model_alias(name, CHAMPION, version.version)

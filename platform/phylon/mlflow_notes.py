@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from phylon.costs import share_of
+from phylon.record import Record
 from phylon.search.objective import Objective
-from phylon.state import Record
 from phylon.trainables.words import describe
 
 MAX_NOTE = 8000  # characters that a tag holds
@@ -50,7 +51,8 @@ def escape(text: str, most: int = MOST_WORDS) -> str:
     for character, entity in _HTML.items():
         line = line.replace(character, entity)
     line = _MARKUP.sub(r"\\\g<0>", line)
-    return line.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
+    line = line.replace("://", "&#58;//").replace("@", "&#64;")
+    return re.sub(r"(www)\.", r"\1&#46;", line, flags=re.IGNORECASE)
 
 
 def render(note: Note, experiment: str, runs: Mapping[int, str]) -> str:
@@ -96,6 +98,7 @@ def candidate_note(
         *_origin(record),
         *_relatives(f"\n\n**Children** ({count:,}): ", children, count),
         f"\n\n**Result:** {_result(record, objectives, violation)}",
+        *((f"\n\n**Note:** {escape(record.note, 500)}",) if record.note else ()),
         f"\n\n**Network:** {escape(describe(record.candidate.architecture)) or 'none'}",
     )
 
@@ -110,6 +113,8 @@ def _origin(record: Record) -> Iterator[str | Link]:
     if candidate.inherit_from is not None:
         yield ", with the weights of "
         yield Link(candidate.inherit_from, f"candidate {candidate.inherit_from}")
+        share = share_of(record)
+        yield "" if share is None else f" ({share:.0%} of its parameters)"
     yield f" · generation {candidate.generation} · {candidate.phase} phase"
 
 

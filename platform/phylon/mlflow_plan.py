@@ -12,15 +12,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from phylon import events
+from phylon.costs import LineCosts, source
+from phylon.mlflow_documents import shareable
 from phylon.mlflow_family import Family
 from phylon.mlflow_metrics import StudyMetrics
 from phylon.mlflow_names import KeyNames, flatten
 from phylon.mlflow_record import STUDY
 from phylon.mlflow_tags import about_driver, born, ended
-from phylon.mlflow_writes import MAX_PARAM, MAX_TAG, Birth, Plan, RunWrites, milliseconds, points
+from phylon.mlflow_writes import Birth, Plan, RunWrites, milliseconds, points
 from phylon.state import StudyState
 
-_COSTS = ("seconds", "cpu_seconds", "gpu_seconds")
+_LINE_COSTS = ("line_epochs", "line_cpu_seconds", "line_gpu_seconds")
+_COSTS = ("seconds", "cpu_seconds", "gpu_seconds", "joules", *_LINE_COSTS)
 
 
 class Projection:
@@ -38,6 +41,7 @@ class Projection:
         self._halted = False
         self._probes = 0
         self._metrics = StudyMetrics(self.state)
+        self._costs = LineCosts(self.state.records)
         self._family = Family(self.state)
         self._params = KeyNames()
         self._keys = KeyNames(reserved=_COSTS)
@@ -52,16 +56,21 @@ class Projection:
         writes: Plan = defaultdict(RunWrites)
         known = len(self._params.changed), len(self._keys.changed)
         for event in history:
-            self.state.apply(event)
-            self._apply(event, writes)
-            self._events += 1
+            self._take(event, writes)
         self._tell_names(known, writes)
         names = [*self._keys.changed.items(), *self._params.changed.items()]
         for run, note in self._family.new_notes(self._metrics.leader, names):
             writes[run].note = note
         return dict(writes)
 
-    def _apply(self, event: events.Event, writes: Plan) -> None:
+    def skip(self, history: Iterable[events.Event]) -> None:
+        """Take events into account that MLflow has: what they mean is there."""
+        for event in history:
+            self._take(event, defaultdict(RunWrites))
+        self._family.forget()
+
+    def _take(self, event: events.Event, writes: Plan) -> None:
+        self.state.apply(event)
         self._family.take(event)
         news = self._metrics.take(event)
         if news:
@@ -69,7 +78,7 @@ class Projection:
             writes[STUDY].metrics += points(keys, time, self.state.completed)
             # A hypervolume means nothing without the point where it ends.
             for kind, point in self._metrics.references.items():
-                writes[STUDY].tags[f"phylon.reference.{kind}"] = json.dumps(point)[:MAX_TAG]
+                writes[STUDY].tags[f"phylon.reference.{kind}"] = json.dumps(point)
         match event:
             case events.Created():
                 self._create(event, writes[STUDY])
@@ -83,6 +92,7 @@ class Projection:
                 self._halt(event, writes)
             case _:
                 self._follow(event, writes)
+        self._events += 1
 
     def _follow(self, event: events.Event, writes: Plan) -> None:
         """Take an event into account that is about a candidate."""
@@ -95,18 +105,19 @@ class Projection:
             case events.Completed() | events.Failed():
                 self._end(event, writes[event.candidate_id])
             case events.Lost():
-                writes[event.candidate_id].tags["phylon.lost"] = event.reason[:MAX_TAG]
+                writes[event.candidate_id].tags["phylon.lost"] = event.reason
 
     def _create(self, event: events.Created, writes: RunWrites) -> None:
         tags = {
             "phylon.kind": "study",
             "phylon.study": event.uid,
             "phylon.state": "running",
-            "phylon.data": json.dumps(event.fingerprint)[:MAX_TAG],
+            "phylon.data": json.dumps(event.fingerprint),
         }
         writes.birth = Birth(event.config["name"], milliseconds(event.time), tags)
         # The space is a tree, not a setting; it goes to the artifacts.
-        settings = {key: value for key, value in event.config.items() if key != "space"}
+        told = shareable(event.config)
+        settings = {key: value for key, value in told.items() if key != "space"}
         writes.params.update(self._as_params(flatten(settings)))
 
     def _open(self, event: events.Opened, writes: Plan) -> None:
@@ -127,9 +138,17 @@ class Projection:
     def _end(self, event: events.Completed | events.Failed, writes: RunWrites) -> None:
         record, time = self.state.records[event.candidate_id], milliseconds(event.time)
         writes.tags |= ended(record, self.state)
+        if not record.step:  # the score of an equal network, which is not reported again
+            writes.metrics += points(self._keys.of(record.metrics), time, 1)
         shares = {"cpu_seconds": "cpus", "gpu_seconds": "gpus"}
         held = {key: event.resources.get(kind) for key, kind in shares.items()}
         costs = {key: event.seconds * share for key, share in held.items() if share is not None}
+        if event.joules is not None:
+            costs["joules"] = event.joules
+        if source(record) is not None:
+            line = self._costs.line(record)
+            told = (float(line.epochs), line.cpu_seconds, line.gpu_seconds)
+            costs |= dict(zip(_LINE_COSTS, told, strict=True))
         writes.metrics += points({"seconds": event.seconds, **costs}, time, 0)
         writes.status = ("FINISHED" if isinstance(event, events.Completed) else "FAILED", time)
 
@@ -162,11 +181,11 @@ class Projection:
         writes[STUDY].status = ("FINISHED" if is_finished else "KILLED", time)
         writes[STUDY].tags |= {
             "phylon.state": "finished" if is_finished else "interrupted",
-            "phylon.ending": event.reason[:MAX_TAG],
+            "phylon.ending": event.reason,
         }
 
     def _as_params(self, flat: Mapping[str, object]) -> dict[str, str]:
-        return {self._params[name]: str(value)[:MAX_PARAM] for name, value in flat.items()}
+        return {self._params[name]: str(value) for name, value in flat.items()}
 
     def _tell_names(self, known: tuple[int, int], writes: Plan) -> None:
         """Write down names that MLflow does not take, and the keys that they have instead.
@@ -180,7 +199,7 @@ class Projection:
         kinds = {"param": self._params, "metric": self._keys}
         for (kind, keys), before in zip(kinds.items(), known, strict=True):
             for key, name in list(keys.changed.items())[before:]:
-                writes[STUDY].tags[f"phylon.{kind}.{key}"] = name[:MAX_TAG]
+                writes[STUDY].tags[f"phylon.{kind}.{key}"] = name
 
 
 def _spread(metrics: Mapping[str, list[float]]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from phylon import events
 from phylon.mlflow_client import artifact_location, open_client
 from phylon.mlflow_notes import render
 from phylon.mlflow_record import STUDY, RunRecord
-from phylon.mlflow_writes import Birth, RunWrites
+from phylon.mlflow_writes import MAX_PARAM, MAX_TAG, Birth, RunWrites, fitted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +28,9 @@ _KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 class RunsLostError(Exception):
     """MLflow no longer has the study's run; what was sent must be sent again."""
+
+    def __init__(self) -> None:
+        super().__init__("the study's run was deleted there; it is made again")
 
 
 class StudyRuns:
@@ -48,7 +51,7 @@ class StudyRuns:
         self._created = created
         self._made: set[int] = set()
         self.client = open_client(uri)
-        if not record.experiment:
+        if STUDY not in record.runs:
             name = created.config["name"]
             record.note_experiment(_experiment(self.client, name, artifact_location(uri)))
         self.experiment = record.experiment
@@ -66,7 +69,11 @@ class StudyRuns:
 
     def begin(self, candidate_id: int, writes: RunWrites) -> None:
         """Make a run that is to be written to, if there is none, so that notes can link to it."""
-        if writes.birth and candidate_id not in self._record.runs:
+        if not writes.birth or candidate_id in self._record.runs:
+            return
+        if candidate_id == STUDY:  # without it there is nothing that the others could belong to
+            self._create(STUDY, writes.birth)
+        else:
             self._allow(self._create, candidate_id, writes.birth)
 
     def write(self, candidate_id: int, writes: RunWrites) -> None:
@@ -102,14 +109,17 @@ class StudyRuns:
         text = f"tags.`phylon.study` = '{self._created.uid}'"
         if STUDY in self._record.runs and not self._record.is_late:
             text += " AND tags.`phylon.state` LIKE '%ing'"  # pending candidates, a running study
-        found = [(int(run.data.tags.get("phylon.id", STUDY)), run) for run in self._search(text)]
+        found = [
+            (int(run.data.tags.get("phylon.id", STUDY)), run.info.run_id)
+            for run in self._search(text)
+        ]
         # The study's run comes last: once it is on record, the others are taken to be.
-        for candidate_id, run in sorted(found, key=lambda pair: pair[0] == STUDY):
+        for candidate_id, run_id in sorted(found, key=lambda pair: pair[0] == STUDY):
             known = self._record.runs.get(candidate_id)
             if known is None:
-                self._record.note_run(candidate_id, run.info.run_id)
-            elif known != run.info.run_id:
-                self.client.delete_run(run.info.run_id)
+                self._record.note_run(candidate_id, run_id)
+            elif known != run_id:
+                self.client.delete_run(run_id)
         self._record.is_late = False
 
     def _search(self, text: str) -> Iterator[Run]:
@@ -155,7 +165,7 @@ class StudyRuns:
         run = self.client.create_run(
             self.experiment,
             start_time=birth.time,
-            tags=self._birth_tags(candidate_id, birth),
+            tags=_fitted(self._birth_tags(candidate_id, birth), MAX_TAG),
             run_name=birth.name,
         )
         self._record.note_run(candidate_id, run.info.run_id)
@@ -171,12 +181,13 @@ class StudyRuns:
 
         batches = zip_longest(
             _chunks([Metric(*point) for point in writes.metrics], _METRICS),
-            _chunks([Param(*item) for item in writes.params.items()], _PARAMS),
-            _chunks([RunTag(*item) for item in tags.items()], _TAGS),
+            _chunks([Param(*item) for item in _fitted(writes.params, MAX_PARAM).items()], _PARAMS),
+            _chunks([RunTag(*item) for item in _fitted(tags, MAX_TAG).items()], _TAGS),
             fillvalue=(),
         )
         for metrics, params, tag_list in batches:
-            self.client.log_batch(run_id, metrics=metrics, params=params, tags=tag_list)
+            # What is sent later, as the user's environment may ask for, would count as sent.
+            self.client.log_batch(run_id, metrics, params, tag_list, synchronous=True)
 
 
 def _experiment(client: MlflowClient, name: str, location: str | None) -> str:
@@ -197,6 +208,10 @@ def _experiment(client: MlflowClient, name: str, location: str | None) -> str:
             f"`mlflow experiments restore --experiment-id {number}`"
         )
     return str(found.experiment_id)
+
+
+def _fitted(texts: Mapping[str, str], most: int) -> dict[str, str]:
+    return {key: fitted(text, most) for key, text in texts.items()}
 
 
 def _chunks(items: list[Any], size: int) -> list[list[Any]]:

@@ -111,23 +111,27 @@ class Sender:
         """Return the names of what should be beside the runs by now and is not."""
         return self._extras.missing(self.backlog, self.record)
 
-    def send_extra(self, name: str, patience: float = 0.0) -> None:
-        """Send one of them.
+    def send_extra(self, name: str, patience: float = 0.0) -> bool:
+        """Send one of them; return whether it is there, or else is still in the making.
 
         Args:
             name: Which.
             patience: Seconds to wait for what is in the making.
 
         Raises:
+            RunsLostError: MLflow no longer has the study's run.
             Exception: MLflow, its artifact store, or torch's export does not take it.
         """
-        if self._extras.send(name, self.runs(), self.backlog, patience):
+        is_there = self._extras.send(name, self.runs(), self.backlog, patience)
+        if is_there:
             self.record.note_done(name)
+        return is_there
 
     def refresh_report(self) -> None:
         """Send a report if one is due, and is built; never waits for it.
 
         Raises:
+            RunsLostError: MLflow no longer has the study's run.
             Exception: MLflow does not take it, or it could not be built.
         """
         if self.record.sent:
@@ -137,14 +141,18 @@ class Sender:
         """Return the runs in MLflow; connect to it if need be.
 
         Raises:
-            RunsLostError: The study was in MLflow, and is not any more.
+            RunsLostError: The study was in MLflow, and is not any more; the backlog begins anew.
             Exception: As for `send_stretch`.
         """
         if self._runs is None:
             created = self.backlog.projection.created
             if created is None:
                 raise JournalError(f"the journal of {self._study} does not begin with `Created`")
-            self._runs = StudyRuns(self._uri, self.record, created)
+            try:
+                self._runs = StudyRuns(self._uri, self.record, created)
+            except RunsLostError:
+                self._lose_runs()
+                raise
         return self._runs
 
     def close(self) -> None:

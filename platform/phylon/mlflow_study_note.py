@@ -7,8 +7,11 @@ from typing import Any
 
 from phylon import events
 from phylon.mlflow_notes import MOST_RELATIVES, Link, Note, escape, numbers
-from phylon.state import Record, StudyState
+from phylon.record import Record
+from phylon.state import StudyState
 from phylon.trainables.words import describe
+
+_LIMITS = ("candidates", "epochs", "hours", "gpu_hours")
 
 
 def study_note(state: StudyState, leader: Record | None, names: Sequence[tuple[str, str]]) -> Note:
@@ -34,8 +37,12 @@ def _search(config: Mapping[str, Any]) -> str:
     words = [str(config[name].get("name", "")) for name in ("strategy", "task") if config.get(name)]
     said = escape(" on ".join(words), 300)
     budget = config.get("budget") or {}
-    said += f", {budget['candidates']:,} candidates" if "candidates" in budget else ""
-    said += f", at most {budget['hours']:g} hours" if budget.get("hours") else ""
+    limits = (
+        f"{budget[limit]:,.12g} {limit.replace('gpu_', 'GPU ')}"
+        for limit in _LIMITS
+        if budget.get(limit)
+    )
+    said += f", at most {bounds}" if (bounds := " or ".join(limits)) else ""
     return f"{said}, seed {config.get('seed', 0)} (study.yaml, and the space in space.txt)"
 
 

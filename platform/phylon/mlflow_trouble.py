@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from phylon.errors import PhylonError
 
+MAX_BACKOFF_S = 10.0
 MAX_WAIT_S = 3600.0
 
 _STATUS = re.compile(
@@ -39,24 +40,37 @@ class Trouble:
     cure: str
     wait: float = 0.0
 
+    def pause(self, failures: int) -> float:
+        """Return the seconds to wait before the next try, after so many failures in a row."""
+        doubled = 2.0 ** min(failures - 1, 10)  # a float has no room for 2 to the 1024th
+        return max(min(doubled, MAX_BACKOFF_S), self.wait)
+
 
 def explain(error: Exception, uri: str) -> Trouble:
     """Return what an error means that was met on the way to the MLflow at `uri`.
 
     A server that has too much to do is asked for how long it wants to be left alone.
     """
-    reason, code = brief(error), _status_code(error)
+    reason = brief(error).replace(uri.rstrip("/"), public(uri).rstrip("/"))
+    code = _status_code(error)
     if isinstance(error, PhylonError):
-        return Trouble("study", reason, "it is tried again")
-    if code in ("429", "503"):
-        return Trouble("busy", f"the server answers {code}", _TOO_MUCH, _asked_to_wait(uri))
-    if code[:1] == "5":
-        return Trouble("busy", f"the server answers {code}", _BROKEN)
+        return Trouble("study", reason, _MEND)
+    if code == "429" or code[:1] == "5":
+        return _delay(code, reason, uri)
     if code:
         return _refusal(code, str(error), uri)
     if _is_silence(error):
         return Trouble("away", reason, _WHERE)
-    return Trouble("refused", reason, "what it refuses is not sent")
+    return Trouble("refused", reason, _MEND)
+
+
+def _delay(code: str, reason: str, uri: str) -> Trouble:
+    if not uri.startswith("http"):
+        return Trouble("busy", reason, _DATABASE)
+    words = f"the server answers {code}"
+    if code in ("429", "503"):
+        return Trouble("busy", words, _TOO_MUCH, _asked_to_wait(uri))
+    return Trouble("busy", words, _BROKEN)
 
 
 def _refusal(code: str, text: str, uri: str) -> Trouble:
@@ -89,6 +103,8 @@ def _is_silence(error: Exception) -> bool:
 
 _WHERE = "check that the server runs and that `tracking.uri` is right"
 _BROKEN = "the server, or what stands before it, fails by itself: look into its log"
+_MEND = "mend that"
+_DATABASE = "check that the database runs, and that no other program keeps it locked"
 _TOO_MUCH = "it gets fewer requests until it can take more"
 _CREDENTIALS = (
     "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, where "
@@ -103,12 +119,15 @@ _PERMISSION = (
 def public(uri: str) -> str:
     """Return a URI without its password.
 
-    >>> public("postgresql://me:secret@db/mlflow")
-    'postgresql://db/mlflow'
+    >>> public("postgresql://me:secret@db/mlflow"), public("postgresql:///mlflow?password=secret")
+    ('postgresql://db/mlflow', 'postgresql:///mlflow')
     """
     parts = urlsplit(uri)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=host)) if "@" in parts.netloc else uri
+    if "@" not in parts.netloc and "password" not in parts.query:
+        return uri
+    query = "" if "password" in parts.query else f"?{parts.query}"
+    return f"{parts.scheme}://{host}{parts.path}{query}".removesuffix("?")
 
 
 def brief(error: Exception) -> str:
@@ -130,8 +149,6 @@ def _asked_to_wait(uri: str) -> float:
 
     service: Any = utils  # neither is typed
     rest: Any = rest_utils
-    if not uri.startswith("http"):
-        return 0.0
     try:
         answer = rest.http_request(
             service.get_default_host_creds(uri),

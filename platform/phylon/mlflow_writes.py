@@ -10,6 +10,7 @@ from phylon.mlflow_notes import Note
 
 MAX_PARAM = 6000
 MAX_TAG = 8000
+"""Characters that MLflow takes; what is longer is cut when it is written."""
 
 
 class Point(NamedTuple):
@@ -58,6 +59,15 @@ Plan = dict[int, RunWrites]
 def milliseconds(seconds: float) -> int:
     """Return a time as MLflow counts it."""
     return int(seconds * 1000)
+
+
+def fitted(text: str, most: int) -> str:
+    r"""Return text as databases take it: not too long, without NUL and halves of characters.
+
+    >>> fitted("caf\udce9 is missing", 8), fitted("a\0b", 8)
+    ('caf? is ', 'a?b')
+    """
+    return text[:most].replace("\0", "?").encode(errors="replace").decode()
 
 
 def points(metrics: Mapping[str, float], time: int, step: int) -> list[Point]:

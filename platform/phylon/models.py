@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from phylon.cluster.mirror import Mirror
 from phylon.errors import EvaluationError
 from phylon.front import front
+from phylon.record import Record
 from phylon.search.evaluation import NetworkKeeper
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 
 if TYPE_CHECKING:
     import numpy as np

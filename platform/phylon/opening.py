@@ -15,7 +15,8 @@ from phylon import events
 from phylon.cluster.location import Location
 from phylon.environment import machine, revision, versions
 from phylon.journal import JournalReader, JournalWriter
-from phylon.ledger import replay
+from phylon.keeping import Keeping
+from phylon.ledger import drop, replay
 from phylon.lock import Hold
 from phylon.order import FreeOrder, Order, StrictOrder
 from phylon.parts import new_strategy
@@ -37,6 +38,7 @@ class OpenStudy:
         study: The study.
         state: All that happened to it.
         proposer: Its strategy, where it was.
+        keeping: Whose weights are needed.
         writer: Its journal.
         order: When events are written.
         held: Events that were taken but not yet written, in strict order.
@@ -47,6 +49,7 @@ class OpenStudy:
     study: Study
     state: StudyState
     proposer: Proposer
+    keeping: Keeping
     writer: JournalWriter
     order: Order
     held: Iterable[events.Event]
@@ -55,6 +58,8 @@ class OpenStudy:
 
     def begin(self, slots: int) -> None:
         """Write that this driver takes the study over; the first one also writes what it is.
+
+        Weights that are not needed, as in studies of versions that did not say so, are dropped.
 
         Args:
             slots: How many candidates it can measure at once.
@@ -75,6 +80,8 @@ class OpenStudy:
                 dropped_bytes=self.dropped_bytes,
             )
         )
+        if dropped := drop(self.keeping.overdue(self.state), self.state):
+            batch.append(dropped)
         self.writer.append(*batch)
         for event in batch:
             self.state.apply(event)
@@ -94,8 +101,9 @@ def open_journal(study: Study, held_by: Hold) -> Iterator[OpenStudy]:
     """
     journal, early_journal = study.location / JOURNAL, study.location / EARLY
     reader = JournalReader(journal.filesystem, journal.path)
-    proposer = Proposer(lambda: new_strategy(study.config, study.parts))
-    state = replay(_same_study(reader.read(), study), proposer)
+    proposer = Proposer(lambda: new_strategy(study.config, study.parts.space))
+    keeping = _keeping(study, proposer)
+    state = replay(_same_study(reader.read(), study), proposer, keeping)
     if reader.tail:
         log.warning(
             "the journal of %s ends in half an event: its last %d bytes are put aside in %s",
@@ -110,7 +118,12 @@ def open_journal(study: Study, held_by: Hold) -> Iterator[OpenStudy]:
             early_writer = stack.enter_context(closing(_writer(early_journal, early, held_by)))
             order = StrictOrder(study.config.window, early_writer, state)
         torn = len(reader.tail)
-        yield OpenStudy(study, state, proposer, writer, order, held, torn, held_by)
+        yield OpenStudy(study, state, proposer, keeping, writer, order, held, torn, held_by)
+
+
+def _keeping(study: Study, proposer: Proposer) -> Keeping:
+    final = study.config.final
+    return Keeping(final.top if final else 1, lambda: proposer.living)
 
 
 def _writer(location: Location, reader: JournalReader, held_by: Hold) -> JournalWriter:

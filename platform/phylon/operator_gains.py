@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phylon.search.bootstrap import intervals
+from phylon.costs import is_heir
+from phylon.record import Record
+from phylon.search.bootstrap import mean_interval
 from phylon.search.candidate import Candidate
 from phylon.search.objective import Objective
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 
 LEAST = 5
 """An interval of fewer children's mean would be chance."""
@@ -29,8 +31,8 @@ class OperatorGains:
         lost: How many of these failed or miss a constraint.
         compared: How many were compared.
         better: How many of these are better than the best of their parents.
-        mean: Mean gain.
-        low: Lower end of its 95 % bootstrap interval; None with fewer than `LEAST` children.
+        mean: Mean gain; None if none was compared, and so are median and largest.
+        low: Lower end of its 95 % interval, by Student's t; None with fewer than `LEAST` children.
         high: Upper end.
         median: Median gain.
         largest: The largest gain.
@@ -41,19 +43,22 @@ class OperatorGains:
     lost: int
     compared: int
     better: int
-    mean: float
+    mean: float | None
     low: float | None
     high: float | None
-    median: float
-    largest: float
+    median: float | None
+    largest: float | None
 
 
 def operator_gains(state: StudyState, objective: Objective) -> list[OperatorGains]:
-    """Return what each operator of the search gained, the most used first.
+    """Return what each operator of the search gained, the most used first; none if none is known.
 
     A child is compared with its parents as they were when they had been measured like it: trained
-    for as many epochs, or scored with the same shared weights. What misses the constraints is left
-    out. Children that are their parents' networks, trained on or again, are no operator's gain.
+    for as many epochs, each by itself, or scored with the same shared weights. The gain of a child
+    that began with trained weights is that of its training, too; it is not compared if its parents
+    began with trained weights and it did not. What misses the constraints is left out. Children
+    that are their parents' networks are no operator's gain, unless they inherit their weights: then
+    it is that of more training.
     """
     families: dict[str, list[Record]] = defaultdict(list)
     for record in state.records.values():
@@ -63,7 +68,9 @@ def operator_gains(state: StudyState, objective: Objective) -> list[OperatorGain
         operator: [gain for child in children for gain in _gain(state, objective, child)]
         for operator, children in families.items()
     }
-    told = [_summary(state, each, families[each], gains[each]) for each in families if gains[each]]
+    if not any(gains.values()):
+        return []
+    told = [_summary(state, each, families[each], gains[each]) for each in families]
     return sorted(told, key=lambda each: (-each.compared, each.operator))
 
 
@@ -71,7 +78,8 @@ def _is_varied(state: StudyState, record: Record) -> bool:
     candidate = record.candidate
     parents = [state.records[parent].candidate for parent in candidate.parents]
     is_new = all(parent.architecture != candidate.architecture for parent in parents)
-    return bool(parents) and candidate.phase == "search" and is_new
+    trains_on = is_heir(record) and not candidate.is_scored and candidate.continues is None
+    return bool(parents) and candidate.phase == "search" and (is_new or trains_on)
 
 
 def _gain(state: StudyState, objective: Objective, child: Record) -> Iterator[float]:
@@ -90,13 +98,14 @@ def _alike(state: StudyState, parent: int, child: Record) -> Record | None:
     while number is not None:
         record = state.records[number]
         if _kind(record.candidate) == _kind(child.candidate):
-            return record
+            return record if is_heir(child) >= is_heir(record) else None
         number = record.candidate.continues
     return None
 
 
 def _kind(candidate: Candidate) -> tuple[int | None, int | None]:
-    return candidate.epochs, candidate.inherit_from
+    """Return how a candidate is measured: for how long, and by which weights if it is scored."""
+    return candidate.epochs, candidate.inherit_from if candidate.is_scored else None
 
 
 def _counts(state: StudyState, record: Record) -> bool:
@@ -108,17 +117,16 @@ def _summary(
 ) -> OperatorGains:
     low = high = None
     if len(gains) >= LEAST:
-        ends = intervals(np.array(gains)[:, None])
-        low, high = (float(end[0]) for end in ends)
+        low, high = mean_interval(gains)
     return OperatorGains(
         operator=operator,
         children=len(children),
         lost=sum(not _counts(state, child) for child in children),
         compared=len(gains),
         better=sum(gain > 0 for gain in gains),
-        mean=float(np.mean(gains)),
+        mean=float(np.mean(gains)) if gains else None,
         low=low,
         high=high,
-        median=float(np.median(gains)),
-        largest=max(gains),
+        median=float(np.median(gains)) if gains else None,
+        largest=max(gains, default=None),
     )

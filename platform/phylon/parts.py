@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from phylon.config import StudyConfig
+from phylon.config_fit import check_strategy
 from phylon.errors import ConfigurationError, did_you_mean
 from phylon.search.evaluation import Evaluator
 from phylon.search.registry import check_parameters, make_strategy
@@ -31,8 +32,8 @@ def assemble(
     """Look up what `config` names, unless it is given, and check that it fits together.
 
     Raises:
-        ConfigurationError: A name is unknown, there is no space, or the metric of an objective or
-            constraint is not reported.
+        ConfigurationError: A name is unknown, there is no space, the metric of an objective or
+            constraint is not reported, or strategy, evaluator and budget do not go together.
     """
     if task is None and config.task.name.startswith("__main__:"):
         raise ConfigurationError(
@@ -41,7 +42,9 @@ def assemble(
         )
     task = task or load_task({"name": config.task.name, **config.task.params})
     space = space or _space(config, task)
-    evaluator = _evaluator(task, config, space)
+    strategy = new_strategy(config, space)
+    check_strategy(config, strategy, is_trained=isinstance(task, Task))
+    evaluator = _evaluator(task, config, space, inherits=strategy.inherits)
     needed = {f"objectives.{i}": each.metric for i, each in enumerate(config.objectives)}
     needed |= {f"constraints.{i}": each.metric for i, each in enumerate(config.constraints)}
     for key, metric in needed.items():
@@ -50,30 +53,26 @@ def assemble(
                 f"{key}.metric: the task `{config.task.name}` does not report `{metric}`; "
                 f"{did_you_mean(metric, evaluator.metrics)}"
             )
-    parts = Parts(evaluator, space)
-    strategy = new_strategy(config, parts)
-    if config.evaluator == "supernet" and strategy.epochs is not None:
-        raise ConfigurationError(
-            f"strategy.name: `{config.strategy.name}` decides how long candidates train, but with "
-            f"`evaluator: supernet` they are scored without any training; name another strategy"
-        )
-    return parts
+    return Parts(evaluator, space)
 
 
-def new_strategy(config: StudyConfig, parts: Parts) -> Strategy:
+def new_strategy(config: StudyConfig, space: SearchSpace) -> Strategy:
     """Return the strategy at its beginning."""
     check_parameters(config.strategy.params)
     return make_strategy(
         config.strategy.name,
-        parts.space,
+        space,
         objectives=len(config.objectives),
         seed=config.seed,
         epochs=config.training.epochs,
+        candidates=config.budget.candidates,
         **config.strategy.params,
     )
 
 
-def _evaluator(task: Task | Evaluator, config: StudyConfig, space: SearchSpace) -> Evaluator:
+def _evaluator(
+    task: Task | Evaluator, config: StudyConfig, space: SearchSpace, *, inherits: bool
+) -> Evaluator:
     if not isinstance(task, Task):
         if config.evaluator == "supernet":
             raise ConfigurationError(
@@ -86,7 +85,7 @@ def _evaluator(task: Task | Evaluator, config: StudyConfig, space: SearchSpace) 
         batch_size=config.training.batch_size,
         checkpoint_every=config.training.checkpoint_every,
     )
-    trained = LightningEvaluator(task, training, seed=config.seed)
+    trained = LightningEvaluator(task, training, seed=config.seed, inherits=inherits)
     return _sharing(trained, config, space) if config.evaluator == "supernet" else trained
 
 
@@ -95,6 +94,11 @@ def _sharing(trained: LightningEvaluator, config: StudyConfig, space: SearchSpac
 
     from phylon.trainables.supernet_evaluator import SupernetEvaluator
 
+    if config.budget.candidates is None:
+        raise ConfigurationError(
+            "budget.candidates is missing, but with `evaluator: supernet` candidates are scored in "
+            "no time, and cost no epochs; say how many networks to try"
+        )
     with torch.device("meta"):  # whether the space can be shared shows when it is built
         trained.task.supernet(space)
     sharing = Sharing(

@@ -13,8 +13,8 @@ from phylon.cluster.shares import FixedShares, PhasedShares, PlannedShares
 from phylon.config import StudyConfig
 from phylon.config_resources import Resources
 from phylon.errors import ConfigurationError
+from phylon.record import Record
 from phylon.search.evaluation import Evaluator, MemoryForeseer
-from phylon.state import Record
 
 GIB = 2**30
 MOST_PARTS = 512

@@ -14,9 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from phylon import events
+from phylon.budget import Limit, limits
+from phylon.config import Budget
 from phylon.rank_meter import is_low
+from phylon.record import Record
 from phylon.search.candidate import Measurement, Phase
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 from phylon.streams import forgiving
 
 _LINE_EVERY_S = 10.0
@@ -36,7 +39,7 @@ class Progress:
 
     Args:
         state: The study, kept up to date by the driver.
-        totals: How many candidates each phase is to have; a phase that is not named has none.
+        totals: How many candidates each phase is to have; 0 if that is not known, or none.
         slots: How many candidates run at the same time.
         notice: Returns something worth a line besides, such as how far MLflow lags; else nothing.
         console: Where to draw; standard error unless told.
@@ -60,7 +63,7 @@ class Progress:
         self._printed_at = 0.0
         self._failure = ""
         begun = [phase for phase in _IN_FRONT if state.proposed[phase]]
-        planned = [phase for phase in _IN_FRONT if totals.get(phase)]
+        planned = [phase for phase in _IN_FRONT if totals.get(phase) or phase == "search"]
         self._enter_phase([*planned[:1], *begun][-1])
 
     def __enter__(self) -> Progress:
@@ -114,7 +117,7 @@ class Progress:
     def picture(self) -> RenderableType:
         """Return where the study is, for a terminal."""
         top = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=max(self._total, 1), completed=self._done, width=32)
+        bar = ProgressBar(total=1.0, completed=self._share(), width=32)
         phase = Text(f"{self._phase:8}", style="bold")
         top.add_row(phase, bar, self._done_in_words(), self._eta())
         lines: list[RenderableType] = [top]
@@ -144,7 +147,7 @@ class Progress:
             self._done = len(self._counted)
             ranking = self._state.ranking(phase)
             self._best = next((r for r in ranking if self._is_of(phase, r)), None)
-        self._done_before = self._done
+        self._done_before, self._share_before = self._done, self._share()
         self._begun_at = time.monotonic()
 
     def _is_of(self, phase: Phase, record: Record) -> bool:
@@ -176,9 +179,25 @@ class Progress:
 
     def _done_in_words(self) -> str:
         running = min(len(self._state.pending), self._slots)
-        done = "epochs" if self._phase == "supernet" else "done"
+        unit = "epochs" if self._phase == "supernet" else "done"
+        done = f"{self._done}/{self._total}" if self._total else str(self._done)
+        spent = (f"{each.spent:.3g}/{each.most:g} {each.unit}" for each in self._limits())
         counts = f"{running} running, {self._state.failed} failed"
-        return f"{self._done}/{self._total} {done}, {counts}"
+        return ", ".join((f"{done} {unit}", *spent, counts))
+
+    def _limits(self) -> list[Limit]:
+        """Return what else the search is bounded by than a number of candidates."""
+        opened = self._state.opened
+        if self._phase != "search" or not opened or not opened.budget:
+            return []
+        found = limits(Budget(**opened.budget), self._state, self._state.seconds)
+        return [limit for limit in found if limit.unit != "candidates"]
+
+    def _share(self) -> float:
+        """Return how much of this phase is over, from 0 to 1; 0 if nothing tells."""
+        shares = [limit.spent / limit.most for limit in self._limits()]
+        shares += [self._done / self._total] if self._total else []
+        return min(max(shares, default=0.0), 1.0)
 
     def _trust(self) -> str:
         """Return how far the probes are, and how well shared weights rank by them."""
@@ -200,10 +219,11 @@ class Progress:
 
     def _eta(self) -> str:
         """Return the time left in this phase, as far as it can be told."""
-        new, left = self._done - self._done_before, self._total - self._done
-        if new < 2 or left <= 0:
+        share = self._share()
+        new, gained = self._done - self._done_before, share - self._share_before
+        if new < 2 or gained <= 0 or share >= 1:
             return ""
-        return f"ETA {clock((time.monotonic() - self._begun_at) / new * left)}"
+        return f"ETA {clock((time.monotonic() - self._begun_at) / gained * (1 - share))}"
 
     def _print(self) -> None:
         self._printed_at = time.monotonic()

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Outcome
+from phylon.search.proposal import Known
 from phylon.search.space import SearchSpace
-from phylon.search.strategy import Known, Strategy
+from phylon.search.strategy import Strategy
 
 
 class Proposer:
@@ -40,6 +41,18 @@ class Proposer:
     def initial(self) -> int:
         """How many candidates are asked before what was learned counts."""
         return self._strategy.initial
+
+    @property
+    def inherits(self) -> bool:
+        """Whether children begin with the weights of a parent."""
+        return self._strategy.inherits
+
+    @property
+    def living(self) -> set[int]:
+        """The candidates, measured, whose weights a later one may begin with; none if none does."""
+        if not self._strategy.inherits:
+            return set()
+        return {self._ids[number] for number in self._strategy.living}
 
     @property
     def asked(self) -> int:
@@ -75,15 +88,19 @@ class Proposer:
         self._ids.append(candidate_id)
 
     def _own(self, candidate: Candidate) -> Candidate:
+        if candidate.inherit_from is not None and candidate.inherit_from not in self._numbers:
+            candidate = replace(candidate, inherit_from=None)  # as from a supernet
         return self._renumbered(candidate, self._numbers.__getitem__)
 
     def _renumbered(self, candidate: Candidate, number: Callable[[int], int]) -> Candidate:
         new = number(candidate.id)
         if new == candidate.id:  # then all before it have the same numbers, too
             return candidate
+        root, heir = candidate.continues, candidate.inherit_from
         return replace(
             candidate,
             id=new,
             parents=tuple(map(number, candidate.parents)),
-            continues=None if candidate.continues is None else number(candidate.continues),
+            continues=None if root is None else number(root),
+            inherit_from=None if heir is None else number(heir),
         )

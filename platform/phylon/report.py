@@ -1,8 +1,4 @@
-"""A study as one page to read: an HTML file that needs nothing but a browser.
-
-The page holds all that it shows, and forbids itself the network; it opens from disk as it does in
-MLflow's viewer of artifacts. Figures are drawn one after another once the text is there.
-"""
+"""A study as one page to read: what stands at its head, and its sections in order."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from collections.abc import Callable, Iterator
 from markupsafe import Markup
 
 from phylon.history import History
-from phylon.leaderboard import mean_and_spread
+from phylon.leaderboard import magnitude, mean_and_spread
 from phylon.progress import clock
 from phylon.report_decisions import decisions_section
 from phylon.report_failures import failures_section
@@ -40,9 +36,7 @@ _SECTIONS: tuple[Callable[[History], Section | None], ...] = (
     sheet_section,
 )
 _MARK = Markup('<meta name="phylon-study" content="{}">')
-_NOTHING = (
-    "No candidate has completed yet, so there is little to show: no results, and no best network."
-)
+_NOTHING = "No candidate{} has completed yet, so there is no best network, and little else to show."
 
 
 def build_report(history: History) -> str:
@@ -62,7 +56,7 @@ def build_report(history: History) -> str:
         mark=_MARK.format(created.uid),
         status=status_of(history.location, state),
         words=describe(best.candidate.architecture) if best else "",
-        warning="" if state.completed else _NOTHING,
+        warning="" if best else _NOTHING.format(" of the search" if state.completed else ""),
     )
     return render_page(head, sections)
 
@@ -83,8 +77,8 @@ def _tiles(history: History) -> Iterator[Tile]:
         sum(r.seconds * r.resources.get(kind, 0.0) for r in state.records.values()) / 3600
         for kind in ("cpus", "gpus")
     )
-    spent = f"{gpus:,.4g} GPU hours" if gpus else f"{cpus:,.4g} CPU hours"
-    yield Tile("Cost", spent, f"and {cpus:,.4g} CPU hours" if gpus else "")
+    spent = f"{magnitude(gpus)} GPU hours" if gpus else f"{magnitude(cpus)} CPU hours"
+    yield Tile("Cost", spent, f"and {magnitude(cpus)} CPU hours" if gpus else "")
     yield Tile("Time", clock(state.seconds), f"from {moment(history.created.time)}")
 
 
@@ -97,8 +91,9 @@ def _best_tiles(state: StudyState) -> Iterator[Tile]:
     note = f"{len(winners)} trainings" if len(winners) > 1 else f"candidate {best.id}"
     note += ", infeasible" if state.violation(best) else ""
     note += ", with shared weights only" if best.candidate.is_scored else ""
-    for objective in state.objectives:
+    for objective in state.objectives:  # the first one ranks
         values = [record.metrics[objective.metric] for record in winners]
-        yield Tile(f"Best {objective.metric}", mean_and_spread(values), note)
+        whose = "Best" if objective == state.objectives[0] else "Its"
+        yield Tile(f"{whose} {objective.metric}", mean_and_spread(values), note)
     for metric, numbers in (state.tested.metrics if state.tested else {}).items():
         yield Tile(metric, mean_and_spread(numbers), "on the test split, never seen before")

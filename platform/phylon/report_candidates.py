@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from phylon.report_style import compact
-from phylon.state import Record, StudyState
+from phylon.record import Record
+from phylon.report_style import colours, compact
+from phylon.state import StudyState
 from phylon.trainables.evaluator import COUNTED
 
-_MOST_METRICS = 6
+_MOST_METRICS, _MOST_DIGITS = 6, 12
 Columns = dict[str, Any]
 """Columns of a figure's data, all of one length."""
 Tooltips = list[tuple[str, str]]
@@ -26,20 +27,12 @@ def by_ending(state: StudyState) -> list[Record]:
 
 
 def comparable(state: StudyState) -> list[Record]:
-    """Return the candidates of the search that compete on one scale, in the order of their ends.
-
-    They are completed, meet the constraints, and were trained for as many epochs as any of them
-    was to be; scores with shared weights count only where nothing was trained.
-    """
-    searched = [
+    """Return the candidates of the search that compete on one scale, in the order of their ends."""
+    return state.comparable(
         record
         for record in by_ending(state)
-        if record.state == "completed"
-        and record.candidate.phase == "search"
-        and not state.violation(record)
-    ]
-    most = max((_given(record) for record in searched), default=0.0)
-    return [record for record in searched if _given(record) == most]
+        if record.state == "completed" and record.candidate.phase == "search"
+    )
 
 
 def details(state: StudyState, records: Sequence[Record]) -> tuple[Columns, Tooltips]:
@@ -53,7 +46,7 @@ def details(state: StudyState, records: Sequence[Record]) -> tuple[Columns, Tool
         "operator": [record.candidate.operator for record in records],
         "generation": np.array([record.candidate.generation for record in records], np.int32),
         "epochs": np.array([record.epochs for record in records], np.int32),
-        "node": [record.node.partition("/")[0] for record in records],
+        "node": [host_of(record.node) for record in records],
     }
     tooltips = [("candidate", "@id{0}")]
     for place, metric in enumerate(shown_metrics(state)):
@@ -64,35 +57,54 @@ def details(state: StudyState, records: Sequence[Record]) -> tuple[Columns, Tool
     return columns, [*tooltips, *((name, f"@{name}") for name in told)]
 
 
+def operator_colours(state: StudyState) -> dict[str, str]:
+    """Return the colour of each operator, the same in all figures."""
+    return colours(record.candidate.operator for record in state.records.values())
+
+
+def host_of(node: str) -> str:
+    """Return the host of a node, without what tells several nodes on it apart."""
+    return node.partition("/")[0]
+
+
 def shown_metrics(state: StudyState) -> list[str]:
     """Return the metrics to tell of each candidate: what counts first, and not too many."""
     known = state.created.metrics if state.created else []
     bounded = [constraint.metric for constraint in state.constraints]
     goals = [objective.metric for objective in state.objectives]
-    return list(dict.fromkeys([*goals, *bounded, *COUNTED, *known]))[:_MOST_METRICS]
+    counted = [metric for metric in COUNTED if metric in known]
+    return list(dict.fromkeys([*goals, *bounded, *counted, *known]))[:_MOST_METRICS]
 
 
 def number_format(values: Sequence[float]) -> str:
     """Return how bokeh should write numbers of such a size.
 
-    >>> number_format([0.25, 0.5]), number_format([1200.0, 35000.0])
-    ('0.0000', '0,0')
+    >>> number_format([0.25, 0.5]), number_format([1200.0, 35000.0]), number_format([2.5e-4])
+    ('0.0000', '0,0', '0.0000000')
     """
     finite = [abs(value) for value in values if math.isfinite(value)]
     if all(value == int(value) for value in finite):
         return "0,0"
-    return "0.0000" if max(finite) < 1000 else "0,0.0"
+    most = max(finite)
+    leading = 0 if most >= 1 else -math.floor(math.log10(most)) - 1  # zeros before the first digit
+    return "0,0.0" if most >= 1000 else f"0.{'0' * min(4 + leading, _MOST_DIGITS)}"
 
 
 def number(value: float) -> str:
     """Return a value as text, without an exponent where people would not write one.
 
-    >>> number(0.984321), number(8_312_832.0)
-    ('0.98432', '8,312,832')
+    >>> number(0.984321), number(8_312_832.0), number(math.nan)
+    ('0.98432', '8,312,832', 'nan')
     """
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 or value == int(value) else f"{value:.5g}"
+    is_whole = abs(value) >= 1e4 or float(value).is_integer()
+    return f"{value:,.0f}" if is_whole and abs(value) < 1e15 else f"{value:.5g}"
 
 
-def _given(record: Record) -> float:
-    epochs = record.candidate.epochs
-    return math.inf if epochs is None else epochs
+def percent(share: float) -> str:
+    """Return a share as text.
+
+    >>> percent(0.123), percent(0.0456), percent(0.0)
+    ('12 %', '4.6 %', '0 %')
+    """
+    digits = 0 if abs(share) >= 0.0995 or not share else 1
+    return f"{100 * share:.{digits}f} %"

@@ -58,7 +58,8 @@ def _curve(steps: Sequence[Step], metric: str) -> Curve:
 def _words(metric: str, best: int, others: int, rest: int) -> Markup:
     grey = f"; in grey, {others} of the {rest:,} others, drawn by lot" if others < rest else ""
     grey = grey or ("; in grey, all others" if others else "")
-    return Markup("<p>{} after each epoch, of the best {}{}.</p>").format(metric, best, grey)
+    few = f"best {best}" if best > 1 else "best"
+    return Markup("<p>{} after each epoch, of the {}{}.</p>").format(metric, few, grey)
 
 
 def _draw_others(plot: figure, curves: Mapping[int, Curve], metric: str) -> None:

@@ -11,14 +11,17 @@ from bokeh.plotting import figure
 from markupsafe import Markup
 
 from phylon.history import History
+from phylon.record import Record
+from phylon.report_candidates import percent
 from phylon.report_section import Part, Section
-from phylon.report_style import MUTED, PALETTE, new_figure
+from phylon.report_style import PALETTE, new_figure
 from phylon.search.architecture import Architecture
 from phylon.search.importance import LEAST, Importance, Share, importance
 from phylon.search.objective import Objective
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 
 MOST_BARS = 15
+_ELSEWHERE = ("supernet", "final")
 
 _INTRODUCTION = Markup(
     "<p>How much of the differences between results each decision has part in, alone or together "
@@ -50,11 +53,16 @@ def decisions_section(history: History) -> Section | None:
 
 
 def _most_alike(state: StudyState) -> list[Record]:
-    """Return the most results of the search that may be compared: after equally many epochs."""
+    """Return the most results of the search that may be compared: after equally many epochs.
+
+    Scores with shared weights that were given up tell nothing.
+    """
     kinds: dict[int | None, list[Record]] = defaultdict(list)
     for record in state.records.values():
-        if record.state == "completed" and record.candidate.phase not in ("supernet", "final"):
-            kinds[record.candidate.epochs].append(record)
+        candidate = record.candidate
+        is_given_up = state.has_switched and candidate.is_scored
+        if record.state == "completed" and not is_given_up and candidate.phase not in _ELSEWHERE:
+            kinds[candidate.epochs].append(record)
     return max(kinds.values(), key=len, default=[])
 
 
@@ -92,8 +100,9 @@ def _shown(found: Importance | None, basis: str) -> Iterator[Part]:
     )
     yield _bars(found.decisions[:MOST_BARS])
     if rest := found.decisions[MOST_BARS:]:
-        words = "<p>Each of the other {} decisions has part in {} at most.</p>"
-        yield Markup(words).format(len(rest), _percent(max(0.0, rest[0].value)))
+        others = f"Each of the other {len(rest)} decisions" if len(rest) > 1 else "The other one"
+        most = percent(max(0.0, rest[0].value))
+        yield Markup("<p>{} has part in {} at most.</p>").format(others, most)
     if found.pair:
         yield _together(found.pair)
 
@@ -109,7 +118,7 @@ def _bars(shares: Sequence[Share]) -> figure:
         y="decision", right="value", height=0.6, color=PALETTE[0], line_color=None, source=data
     )
     ends = plot.segment(
-        "low", "decision", "high", "decision", color=MUTED, line_width=2, source=data
+        "low", "decision", "high", "decision", color=PALETTE[1], line_width=2, source=data
     )
     tips = [
         ("decision", "@decision"),
@@ -148,17 +157,4 @@ def _explained(fit: Share) -> str:
 
 
 def _with_interval(share: Share) -> str:
-    return f"{_percent(share.value)} ({_percent(share.low)} to {_percent(share.high)})"
-
-
-def _percent(share: float) -> str:
-    """Return a share as text.
-
-    >>> _percent(0.123), _percent(0.0456)
-    ('12 %', '4.6 %')
-    """
-    return (
-        f"{share:.0%}".replace("%", " %")
-        if abs(share) >= 0.0995
-        else f"{share:.1%}".replace("%", " %")
-    )
+    return f"{percent(share.value)} ({percent(share.low)} to {percent(share.high)})"

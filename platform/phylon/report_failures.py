@@ -9,9 +9,10 @@ from markupsafe import Markup
 
 from phylon.history import History
 from phylon.progress import shorten
+from phylon.record import Record
+from phylon.report_candidates import host_of, percent
 from phylon.report_section import Part, Section
 from phylon.report_table import table
-from phylon.state import Record
 
 MOST_REASONS, MOST_NODES = 20, 3
 _HEADINGS = ("failed", "reason", "first", "last", "where")
@@ -38,33 +39,29 @@ def _reasons(failed: Sequence[Record]) -> Iterator[Part]:
     ]
     yield table(_HEADINGS, rows, numbers=("failed", "first", "last"))
     if rest := ranked[MOST_REASONS:]:
-        words = "<p>And {} for {} other reasons: <code>phylon lineage</code> tells all.</p>"
-        yield Markup(words).format(sum(len(group) for _, group in rest), len(rest))
+        words = "<p>And {} for {}: <code>phylon lineage</code> tells all.</p>"
+        reasons = "another reason" if len(rest) == 1 else f"{len(rest)} other reasons"
+        yield Markup(words).format(sum(len(group) for _, group in rest), reasons)
 
 
 def _places(group: Sequence[Record]) -> str:
     """Return on which nodes candidates failed: ``node-1 (3), node-2``."""
-    counts = Counter(record.node.partition("/")[0] for record in group if record.node)
+    counts = Counter(host_of(record.node) for record in group if record.node)
     told = [
         f"{node} ({count})" if count > 1 else node for node, count in counts.most_common(MOST_NODES)
     ]
     rest = len(counts) - len(told)
-    return ", ".join(told) + (f" and {rest} others" if rest else "")
+    return ", ".join(told) + (f" and {rest} other{'s' * (rest > 1)}" if rest else "")
 
 
 def _by_node(records: Sequence[Record], failed: Sequence[Record]) -> Iterator[Part]:
     """Say how often candidates failed on each node, if there are several."""
-    ended = Counter(r.node.partition("/")[0] for r in records if r.state != "pending" and r.node)
-    broken = Counter(r.node.partition("/")[0] for r in failed if r.node)
+    ended = Counter(host_of(r.node) for r in records if r.state != "pending" and r.node)
+    broken = Counter(host_of(r.node) for r in failed if r.node)
     if len(ended) > 1 and broken:
         shares = sorted(ended, key=lambda node: (-broken[node] / ended[node], node))
         rows = [
-            (
-                node,
-                broken[node],
-                ended[node],
-                f"{broken[node] / ended[node]:.1%}".replace("%", " %"),
-            )
+            (node, broken[node], ended[node], percent(broken[node] / ended[node]))
             for node in shares[:MOST_REASONS]
         ]
         yield Markup("<h3>By node</h3>")

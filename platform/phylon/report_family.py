@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phylon.report_style import colours, compact
-from phylon.state import Record, StudyState
+from phylon.record import Record
+from phylon.report_candidates import operator_colours
+from phylon.report_style import compact
+from phylon.state import StudyState
 from phylon.tree_layout import Places, place
 
 _MANY = 3000
@@ -45,7 +47,7 @@ class Family:
     @property
     def hues(self) -> dict[str, str]:
         """The colour of each operator."""
-        return colours(record.candidate.operator for record in self.records)
+        return operator_colours(self.state)
 
     @property
     def smoothness(self) -> int:

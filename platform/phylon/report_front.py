@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from phylon.growing_front import FIRST, GrowingFront
 from phylon.history import History
+from phylon.record import Record
 from phylon.report_candidates import comparable, details, number, number_format
 from phylon.report_section import Part, Section
 from phylon.report_style import MUTED, PALETTE, compact, legend, new_figure
 from phylon.report_table import table
 from phylon.search.objective import Objective, losses
 from phylon.search.pareto import pareto_front
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 from phylon.trainables.evaluator import COUNTED
 from phylon.trainables.words import describe
 

@@ -11,10 +11,11 @@ from phylon.history import History
 from phylon.leaderboard import magnitude, mean_and_spread
 from phylon.network_graph import cell_graph, draw_cell, draw_stages
 from phylon.progress import clock
+from phylon.record import Record
 from phylon.report_candidates import shown_metrics
 from phylon.report_section import Part, Section
 from phylon.report_table import table
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 from phylon.trainables.words import is_macro_stage, spell
 
 
@@ -41,7 +42,9 @@ def _numbers(state: StudyState, best: Record) -> Iterator[tuple[str, str]]:
     for metric in shown_metrics(state):
         if metric in best.metrics and metric not in goals:
             yield metric, magnitude(best.metrics[metric])
-    yield "trained", "not on its own" if best.candidate.is_scored else f"{best.epochs} epochs"
+    yield from (("misses", str(each)) for each in state.constraints if each.violation(best.metrics))
+    epochs = f"{best.epochs} epoch{'s' * (best.epochs != 1)}"
+    yield "trained", "not on its own" if best.candidate.is_scored else epochs
     yield "took", clock(best.seconds)
 
 

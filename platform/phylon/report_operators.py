@@ -8,8 +8,10 @@ from bokeh.models import ColumnDataSource, HoverTool, Range1d
 from bokeh.plotting import figure
 from markupsafe import Markup
 
+from phylon.costs import is_heir
 from phylon.history import History
 from phylon.operator_gains import LEAST, OperatorGains, operator_gains
+from phylon.report_candidates import percent
 from phylon.report_section import Part, Section
 from phylon.report_style import MUTED, PALETTE, new_figure
 from phylon.report_table import table
@@ -21,6 +23,11 @@ _INTRODUCTION = Markup(
     "intervals of the mean. Parents are chosen for their good results, some of which were luck, so "
     "the mean of most operators is below 0: compare them with each other, and see how often and by "
     "how much they win.</p>"
+)
+_INHERITED = Markup(
+    "<p>Children of this study began with the weights of a parent, so a gain is that of the change "
+    "and of the child's training, on top of the parent's: what an operator adds is what it gains "
+    "over one that changes nothing, such as <code>continue</code>.</p>"
 )
 _HEADINGS = (
     "operator", "children", "failed or infeasible", "compared", "better", "mean gain",
@@ -35,9 +42,12 @@ def operators_section(history: History) -> Section | None:
         gains = operator_gains(history.state, objective)
         if gains:
             parts += _of(objective, gains, is_one_of_several=len(history.state.objectives) > 1)
-    return (
-        Section("operators", "Which operators paid off", (_INTRODUCTION, *parts)) if parts else None
-    )
+    if not parts:
+        return None
+    searched = (r for r in history.state.records.values() if r.candidate.phase == "search")
+    inherits = any(is_heir(record) and not record.candidate.is_scored for record in searched)
+    words = (_INTRODUCTION, _INHERITED) if inherits else (_INTRODUCTION,)
+    return Section("operators", "Which operators paid off", (*words, *parts))
 
 
 def _of(
@@ -94,7 +104,7 @@ def _row(each: OperatorGains) -> tuple[str, ...]:
         f"{each.children:,}",
         f"{each.lost:,}",
         f"{each.compared:,}",
-        f"{each.better / each.compared:.0%}".replace("%", " %"),
+        percent(each.better / each.compared) if each.compared else "",
         _mean(each),
         _signed(each.median),
         _signed(each.largest),
@@ -107,10 +117,12 @@ def _mean(each: OperatorGains) -> str:
     return f"{_signed(each.mean)} ({_signed(each.low)} to {_signed(each.high)})"
 
 
-def _signed(gain: float) -> str:
-    """Return a gain as text.
+def _signed(gain: float | None) -> str:
+    """Return a gain as text; nothing if there is none.
 
     >>> _signed(0.012345), _signed(-34567.8)
     ('+0.0123', '-34,568')
     """
+    if gain is None:
+        return ""
     return f"{gain:+,.0f}" if abs(gain) >= 1000 else f"{gain:+.3g}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -16,15 +16,18 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from phylon.history import History
-from phylon.report_candidates import by_ending, comparable, details
+from phylon.record import Record
+from phylon.report_candidates import by_ending, comparable, details, operator_colours
 from phylon.report_curves import curves_parts
 from phylon.report_section import Part, Section
-from phylon.report_style import MUTED, PALETTE, colours, compact, legend, new_figure
-from phylon.state import Record, StudyState
+from phylon.report_style import MUTED, PALETTE, compact, legend, new_figure
+from phylon.search.objective import Objective
+from phylon.state import StudyState
 
 _BEST, _FINAL_COLOUR = PALETTE[6], PALETTE[5]
 _SCORED, _SHORTER = "scored with shared weights", "trained for fewer epochs"
 _MISSES, _FINAL, _PROBE = "misses a constraint", "final training", "probe"
+_USUAL = "circle"
 _MARKERS = {_SCORED: "triangle", _MISSES: "x", _FINAL: "diamond", _PROBE: "square"}
 
 
@@ -50,13 +53,17 @@ def _parts(state: StudyState, drawn: Sequence[Record]) -> list[Part]:
         for label in ("candidates completed", way.unit)
     ]
     plots[0].yaxis.axis_label = objective.metric
-    kinds = _kinds(state, drawn)
+    competing = comparable(state)
+    kinds = _kinds(state, drawn, {record.id for record in competing})
     for kind in kinds:
         _draw(plots, state, kind, way)
-    _draw_best(plots, state, way)
+    meaning = [(kind.label, kind.colour) for kind in kinds]
+    if competing:
+        _draw_best(plots, objective, competing, way)
+        meaning.insert(0, ("best so far", _BEST))
     return [
-        _words(state, hidden),
-        legend([("best so far", _BEST), *((kind.name, kind.colour) for kind in kinds)]),
+        _words(objective, len(competing), hidden),
+        legend(meaning),
         row(*plots, sizing_mode="stretch_width", spacing=16),
     ]
 
@@ -69,6 +76,11 @@ class _Kind:
     colour: str
     marker: str
     records: list[Record]
+
+    @property
+    def label(self) -> str:
+        """What it is called where only its colour can be seen besides."""
+        return self.name if self.marker == _USUAL else f"{self.name} ({self.marker})"
 
 
 @dataclass(frozen=True)
@@ -114,20 +126,21 @@ def _bounds(losses: Sequence[float]) -> tuple[tuple[float, float], int]:
     """Return the range to show first, and how many losses are so far off that they are not in it.
 
     Those are more than three times the distance between the quartiles above the upper one (Tukey
-    1977: far out), so that a few that did not learn leave room for the others.
+    1977: far out), so that a few that did not learn leave room for the others. If both are the
+    same, nothing tells what is far.
     """
     low, high = min(losses), max(losses)
     lower, upper = np.quantile(losses, [0.25, 0.75])
-    high = float(min(high, upper + 3 * (upper - lower) or high))
+    if upper > lower:
+        high = float(min(high, upper + 3 * (upper - lower)))
     margin = 0.06 * (high - low) or abs(high) * 0.05 or 1.0
     return (low - margin, high + margin), sum(loss > high + margin for loss in losses)
 
 
-def _kinds(state: StudyState, drawn: Sequence[Record]) -> list[_Kind]:
+def _kinds(state: StudyState, drawn: Sequence[Record], competing: Collection[int]) -> list[_Kind]:
     """Return the candidates by what they are drawn as: those that compete, by their operators."""
-    competing = {record.id for record in comparable(state)}
     operators = Counter(r.candidate.operator for r in drawn if r.id in competing)
-    hues = colours(r.candidate.operator for r in state.records.values())
+    hues = operator_colours(state)
     others = defaultdict[str, list[Record]](list)
     for record in drawn:
         if record.id not in competing:
@@ -136,8 +149,8 @@ def _kinds(state: StudyState, drawn: Sequence[Record]) -> list[_Kind]:
     kinds = [_Kind(name, MUTED, _MARKERS[name], records) for name, records in others.items()]
     for name, _ in operators.most_common():
         own = [r for r in drawn if r.id in competing and r.candidate.operator == name]
-        kinds.append(_Kind(name, hues[name], "circle", own))
-    return [*kinds, _Kind(_FINAL, _FINAL_COLOUR, "diamond", final)] if final else kinds
+        kinds.append(_Kind(name, hues[name], _USUAL, own))
+    return [*kinds, _Kind(_FINAL, _FINAL_COLOUR, _MARKERS[_FINAL], final)] if final else kinds
 
 
 def _purpose(state: StudyState, record: Record) -> str:
@@ -169,12 +182,10 @@ def _draw(plots: Sequence[figure], state: StudyState, kind: _Kind, way: _Way) ->
         plot.add_tools(HoverTool(renderers=[points], tooltips=tooltips, visible=False))
 
 
-def _draw_best(plots: Sequence[figure], state: StudyState, way: _Way) -> None:
+def _draw_best(
+    plots: Sequence[figure], objective: Objective, competing: Sequence[Record], way: _Way
+) -> None:
     """Draw the best of those that compete as a line that steps up, or down, to the end."""
-    competing = comparable(state)
-    if not competing:
-        return
-    objective = state.objectives[0]
     losses = np.minimum.accumulate([objective.loss(record.metrics) for record in competing])
     steps = [i for i in range(len(losses)) if i == 0 or losses[i] < losses[i - 1]]
     ids = [competing[i].id for i in steps]
@@ -186,17 +197,20 @@ def _draw_best(plots: Sequence[figure], state: StudyState, way: _Way) -> None:
         plot.step(x, values, mode="after", color=_BEST, line_width=2)
 
 
-def _words(state: StudyState, hidden: int) -> Markup:
-    competing = comparable(state)
-    objective = state.objectives[0]
+def _words(objective: Objective, competing: int, hidden: int) -> Markup:
     way = "higher" if objective.direction == "maximize" else "lower"
     text = Markup("Each point is a candidate that completed; {} <b>{}</b> is better.").format(
         way, objective.metric
     )
-    text += Markup(
-        " The line is the best of the {:,} that compete: they meet the constraints, "
-        "and were all measured in the same way."
-    ).format(len(competing))
+    if competing:
+        text += Markup(
+            " The line is the best of the {:,} that compete: they meet the constraints, and were "
+            "all measured in the same way."
+        ).format(competing)
+    else:
+        text += (
+            " There is no best so far: none of the search has completed and meets the constraints."
+        )
     if hidden:
         text += Markup(" {:,} far worse ones are outside the frame: pan to see them.").format(
             hidden

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from phylon.record import Record
 from phylon.report_candidates import shown_metrics
 from phylon.report_style import compact
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from markupsafe import Markup
 
-from phylon.events import Created
 from phylon.history import History
 from phylon.mlflow_documents import space_in_words, study_file
-from phylon.mlflow_trouble import public
 from phylon.report_section import Part, Section
 from phylon.report_sheet_items import Answer, groups
 from phylon.report_table import table
@@ -32,7 +28,7 @@ def sheet_section(history: History) -> Section:
         parts.append(Markup("<h3>{}</h3>").format(title))
         parts.append(table(("item", "what this study says"), map(_row, answers)))
     created = history.created
-    parts.append(_FILE.format("The study file, to run it again", study_file(_shareable(created))))
+    parts.append(_FILE.format("The study file, to run it again", study_file(created)))
     parts.append(_FILE.format("The search space", space_in_words(created)))
     return Section("reproduce", "Reproducibility sheet", tuple(parts))
 
@@ -40,11 +36,3 @@ def sheet_section(history: History) -> Section:
 def _row(answer: Answer) -> tuple[str, Markup]:
     shown = "<strong>Left to you:</strong> {}" if answer.is_missing else "{}"
     return answer.item, Markup(shown).format(answer.told)
-
-
-def _shareable(created: Created) -> Created:
-    """Return what the study is without the password in its tracking URI."""
-    tracking = dict(created.config.get("tracking") or {})
-    if tracking.get("uri"):
-        tracking["uri"] = public(tracking["uri"])
-    return replace(created, config={**created.config, "tracking": tracking})

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from phylon import rank_meter
+from phylon.costs import LineCosts, line_of_weights
 from phylon.errors import SpaceError
 from phylon.history import History
-from phylon.leaderboard import magnitude, mean_and_spread
+from phylon.leaderboard import mean_and_spread
 from phylon.progress import clock
+from phylon.record import Record
+from phylon.report_candidates import host_of, number, percent
+from phylon.report_page import moment
 from phylon.search.space import SearchSpace
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 
 
 class Answer(NamedTuple):
@@ -73,8 +77,10 @@ def _space(history: History) -> str:
         space = SearchSpace.from_json(history.created.space)
     except SpaceError:
         return "see below"
-    size = f"{space.size:,}" if space.size < 1e6 else magnitude(space.size)
-    count = "infinitely many" if space.size == float("inf") else size
+    count = "infinitely many"
+    if isinstance(space.size, int):
+        is_small = space.size < 1e6
+        count = f"{space.size:,}" if is_small else f"about 10^{math.log10(space.size):.0f}"
     return f"{count} architectures, {space.width} decisions at most; see below"
 
 
@@ -86,14 +92,19 @@ def _data(history: History) -> Iterator[Answer]:
     yield Answer("data", _pairs(fingerprint) or cure, not fingerprint)
     seed = config.get("seed", 0)
     yield Answer("splits", f"made by the task, from the seed of the study ({seed})")
-    tested = history.state.tested
-    if tested:
-        results = "; ".join(f"{m} {mean_and_spread(v)}" for m, v in tested.metrics.items())
-        trainings = _count(len(tested.candidate_ids), "training")
-        use = f"met once, when all was decided, by {trainings} of the winner: {results}"
-    else:
-        use = "not met by any network of this study"
-    yield Answer("test split", use)
+    yield Answer("test split", _use_of_test_split(history))
+
+
+def _use_of_test_split(history: History) -> str:
+    tested, times = history.state.tested, len(history.tests)
+    if tested is None:
+        never = "not met by any network of this study"
+        return "met by an earlier winner of this study, which went on since" if times else never
+    results = "; ".join(f"{m} {mean_and_spread(v)}" for m, v in tested.metrics.items())
+    trainings = _count(len(tested.candidate_ids), "training")
+    again = f"met {times} times, as the study went on after its end; the last time"
+    met = "met once, when all was decided," if times == 1 else again
+    return f"{met} by {trainings} of the winner: {results}"
 
 
 def _search(history: History) -> Iterator[Answer]:
@@ -111,7 +122,7 @@ def _search(history: History) -> Iterator[Answer]:
     )
     yield Answer("length of each", ", ".join(told) or "none completed")
     yield Answer("duplicates", _duplicates(history))
-    share = f" ({state.failed / state.ended:.1%} of all)" if state.failed else ""
+    share = f" ({percent(state.failed / state.ended)} of all)" if state.failed else ""
     yield Answer("failures", f"{state.failed:,}{share}")
     if state.ranked:
         yield Answer("trust in shared weights", rank_meter.in_words(state.ranked))
@@ -148,7 +159,7 @@ def _duplicates(history: History) -> str:
 def _cost(history: History) -> Iterator[Answer]:
     records = history.state.records.values()
     hours = [
-        f"{spent / 3600:,.4g} {name} hours"
+        f"{number(spent / 3600)} {name} hours"
         for kind, name in (("gpus", "GPU"), ("cpus", "CPU"))
         if (spent := sum(r.seconds * r.resources.get(kind, 0.0) for r in records))
     ]
@@ -156,13 +167,19 @@ def _cost(history: History) -> Iterator[Answer]:
     yield Answer(
         "computing", f"{' and '.join(hours)} {what}" if hours else "say how much", not hours
     )
-    began = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(history.created.time))
+    if (best := history.state.best) is not None:
+        line = line_of_weights(history.state.records, best.id)
+        by = f"candidate {best.id}"
+        if len(line) > 1:
+            by += f" and {_count(len(line) - 1, 'candidate')} whose training is in its weights"
+        yield Answer("the best network", f"{LineCosts(history.state.records).line(best)}, by {by}")
+    began = moment(history.created.time)
     drivers = _count(len(history.drivers), "driver")
     yield Answer(
         "time", f"{clock(history.state.seconds)} by the clock, with {drivers}, from {began}"
     )
     machines = _each_once(_machine(driver.machine) for driver in history.drivers)
-    nodes = {record.node.partition("/")[0] for record in records if record.node}
+    nodes = {host_of(record.node) for record in records if record.node}
     if len(nodes) > 1 and machines:
         machines += f"; that is the driver's machine, say what the {len(nodes)} nodes are, too"
     yield Answer("hardware", machines or "say which machines the networks ran on", not machines)

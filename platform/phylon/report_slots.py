@@ -14,13 +14,13 @@ from markupsafe import Markup
 
 from phylon.history import History
 from phylon.progress import clock
-from phylon.report_candidates import by_ending
+from phylon.record import Record
+from phylon.report_candidates import by_ending, host_of, operator_colours, percent
 from phylon.report_lanes import Clock, Floats, lanes
 from phylon.report_section import Part, Section
-from phylon.report_style import MUTED, PALETTE, colours, compact, legend, new_figure
+from phylon.report_style import MUTED, PALETTE, compact, legend, new_figure
 from phylon.report_table import table
 from phylon.scores import FROM_MEMORY
-from phylon.state import Record
 
 MOST_LABELS, MOST_ROWS = 30, 20
 _FAILED = "failed"
@@ -63,7 +63,7 @@ def slots_section(history: History) -> Section | None:
     if not nodes:
         return None
     kinds = Counter(_kind(record) for node in nodes for record in node.records)
-    drawn = {**colours(kind for kind in kinds.elements() if kind != _FAILED), _FAILED: PALETTE[6]}
+    drawn = {**operator_colours(history.state), _FAILED: PALETTE[6]}
     meaning = legend((kind, drawn[kind]) for kind, _ in kinds.most_common())
     words, rows = _words(history, clocked, nodes), _table(nodes, clocked.total)
     parts: tuple[Part, ...] = (*words, meaning, _figure(nodes, clocked, drawn), *rows)
@@ -92,7 +92,7 @@ def _nodes(history: History, clocked: Clock) -> list[_Node]:
 def _words(history: History, clocked: Clock, nodes: Sequence[_Node]) -> Iterator[Markup]:
     busy, slots = sum(node.busy for node in nodes), sum(node.slots for node in nodes)
     words = (
-        "<p>On average {:.3g} candidates were at work at once. That is {} of {}: as many were in "
+        "<p>On average {} at work at once. That is {} of {}: as many were in "
         "use at the same time, on {}. Each bar is a candidate, from the beginning to the end of "
         "its last attempt{}.</p>"
     )
@@ -100,9 +100,10 @@ def _words(history: History, clocked: Clock, nodes: Sequence[_Node]) -> Iterator
     open_ones = len(history.state.pending)
     missing = f"; {open_ones} that are still open are not shown" if open_ones else ""
     share = busy / (clocked.total * slots) if clocked.total else 0.0
+    mean = f"{busy / clocked.total if clocked.total else 0.0:.3g}"
     yield Markup(words).format(
-        busy / clocked.total if clocked.total else 0.0,
-        _percent(share),
+        f"{mean} candidate was" if mean == "1" else f"{mean} candidates were",
+        percent(share),
         "one slot" if slots == 1 else f"{slots} slots",
         where,
         missing,
@@ -171,8 +172,8 @@ def _label_nodes(plot: figure, nodes: Sequence[_Node], firsts: Sequence[int]) ->
 
 def _short(name: str, nodes: Sequence[_Node]) -> str:
     """Return the host of a node's name, or the whole where two nodes are on one host."""
-    host = name.partition("/")[0]
-    return host if sum(node.name.partition("/")[0] == host for node in nodes) == 1 else name
+    host = host_of(name)
+    return host if sum(host_of(node.name) == host for node in nodes) == 1 else name
 
 
 def _table(nodes: Sequence[_Node], total: float) -> Iterator[Markup]:
@@ -184,14 +185,11 @@ def _table(nodes: Sequence[_Node], total: float) -> Iterator[Markup]:
             f"{len(node.records):,}",
             clock(node.busy),
             node.slots,
-            _percent(node.busy / (total * node.slots) if total else 0.0),
+            percent(node.busy / (total * node.slots) if total else 0.0),
         )
         for node in ranked[:MOST_ROWS]
     ]
     yield table(headings, rows, numbers=headings[1:])
     if len(nodes) > MOST_ROWS:
-        yield Markup("<p>And {} other nodes.</p>").format(len(nodes) - MOST_ROWS)
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
+        rest = len(nodes) - MOST_ROWS
+        yield Markup("<p>And {} other node{}.</p>").format(rest, "s" * (rest > 1))

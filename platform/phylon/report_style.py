@@ -22,7 +22,7 @@ PALETTE = (
     "#6f9a2d", "#a8694a",
 )  # fmt: skip
 """Colours of kinds, the most frequent first."""
-MUTED = "#8a929c"
+MUTED = "#767e89"
 """What stays in the background: dominated, grey, of no kind."""
 _SHORT = """
 const style = {notation: "compact", maximumSignificantDigits: 4}

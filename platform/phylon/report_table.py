@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 from markupsafe import Markup
 
-_CELL = {
-    True: Markup('<{tag} class="num">{text}</{tag}>'),
-    False: Markup("<{tag}>{text}</{tag}>"),
-}
+_HEADING = Markup('<th scope="col"{}>{}</th>')
+_CELL = Markup("<td{}>{}</td>")
+_NUMBER = Markup(' class="num"')
 
 
 def table(
@@ -22,14 +21,13 @@ def table(
         rows: As many cells each.
         numbers: Headings of the columns that are aligned to the right.
     """
-    are_numbers = [heading in numbers for heading in headings]
+    kinds = [_NUMBER if heading in numbers else "" for heading in headings]
 
-    def line(tag: str, cells: Sequence[object]) -> Markup:
-        told = zip(cells, are_numbers, strict=True)
-        inner = (_CELL[is_number].format(tag=tag, text=cell) for cell, is_number in told)
+    def line(cell: Markup, texts: Sequence[object]) -> Markup:
+        inner = (cell.format(kind, text) for kind, text in zip(kinds, texts, strict=True))
         return Markup("<tr>{}</tr>").format(Markup("").join(inner))
 
-    body = Markup("\n").join(line("td", row) for row in rows)
+    body = Markup("\n").join(line(_CELL, row) for row in rows)
     return Markup(
         '<div class="scroll"><table><thead>{}</thead>\n<tbody>{}</tbody></table></div>'
-    ).format(line("th", headings), body)
+    ).format(line(_HEADING, headings), body)

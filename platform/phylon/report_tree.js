@@ -25,6 +25,6 @@ if (selected.length > 0) {
   line.data = { id: ids, x: rows.map((row) => x[row]), y: rows.map((row) => y[row]) }
   way.data = ways.way
   aside.data = ways.aside
-  const told = ids.length > 16 ? [...ids.slice(0, 6), "…", ...ids.slice(-9)] : ids
+  const told = ids.length > 12 ? [...ids.slice(0, 4), "…", ...ids.slice(-7)] : ids
   title.text = `Line of descent: ${told.join(" → ")}`
 }

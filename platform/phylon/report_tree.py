@@ -26,12 +26,13 @@ from markupsafe import Markup
 
 from phylon.history import History
 from phylon.progress import shorten
+from phylon.record import Record
 from phylon.report_candidates import details
 from phylon.report_family import Family
 from phylon.report_scales import Scale, scales_of
 from phylon.report_section import Section
 from phylon.report_style import MUTED, PALETTE, RAMP, compact, legend, new_figure
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 
 DESCENT = "#e5a900"
 """The colour of the line of descent, and of the best."""
@@ -75,7 +76,8 @@ def _controls(state: StudyState, family: Family, scales: Sequence[Scale]) -> Seq
     )
     form = Markup(
         '<p class="note"><label>Candidate <input id="family-of" type="number" min="0" max="{}" '
-        'value="{}"></label> <label>Colour <select id="family-by">{}</select></label></p>'
+        'value="{}" autocomplete="off"></label> <label>Colour <select id="family-by" '
+        'autocomplete="off">{}</select></label></p>'
         "<script>{}</script>"
     ).format(
         family.records[-1].id,

@@ -5,11 +5,12 @@
   let isFlipped = by.options[0]?.dataset.flipped
   document.getElementById("family-of").addEventListener("change", (event) => {
     const family = model("family")
-    const index = family.data.id.indexOf(Number(event.target.value))
+    const index = family?.data.id.indexOf(Number(event.target.value)) ?? -1
     if (index >= 0) family.selected.indices = [index]
   })
   by.addEventListener("change", () => {
     const [family, shades] = [model("family"), model("shades")]
+    if (!family) return // it is not drawn yet
     const { low, high, flipped } = by.selectedOptions[0].dataset
     if (flipped !== isFlipped) shades.palette = [...shades.palette].reverse()
     isFlipped = flipped

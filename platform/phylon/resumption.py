@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from phylon.agenda import early_end
+from phylon.budget import spent
 from phylon.cluster.location import Location
 from phylon.config import StudyConfig
 from phylon.driver import EXHAUSTED
@@ -91,19 +92,25 @@ def has_more_to_do(state: StudyState, config: StudyConfig) -> bool:
     """Return whether a study that was opened again is not at its end.
 
     Raises:
-        StudyError: More candidates are asked of a study whose final phase has begun.
+        StudyError: More is to be searched in a study whose final phase has begun.
     """
-    asked, hours = config.budget.candidates, config.budget.hours
-    before = state.opened.budget["candidates"] if state.opened else asked
-    if state.proposed["final"] and asked > before:
+    is_spent = bool(spent(config.budget, state, state.seconds))
+    if state.proposed["final"] and not is_spent and (more := _more(state, config)):
         raise StudyError(
-            f"study `{config.name}` began its final phase after {before} candidates, so it "
-            f"cannot search for {asked}; begin a study of another name"
+            f"study `{config.name}` began its final phase after {state.searched} candidates, so it "
+            f"cannot search on with {more}; begin a study of another name"
         )
     if not isinstance(state.ending, Finished):
         return True
     is_over = state.proposed["final"] or state.ending.reason == EXHAUSTED
-    if is_over or early_end(config, state):
-        return False
-    has_time = hours is None or state.seconds < hours * 3600
-    return asked > state.searched and has_time
+    return not is_over and not early_end(config, state) and not is_spent
+
+
+def _more(state: StudyState, config: StudyConfig) -> str:
+    """Return the limits of the budget that are higher than those of the last driver, or gone."""
+    before, now = state.opened.budget if state.opened else {}, config.budget.model_dump()
+    return ", ".join(
+        f"budget.{key}: {'null' if now[key] is None else f'{now[key]:g}'} (it was {limit:g})"
+        for key, limit in before.items()
+        if limit is not None and (now[key] is None or now[key] > limit)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import final
 
 from pyarrow import fs
 
@@ -12,6 +13,7 @@ from phylon.cluster.location import Location
 
 SUFFIX = ".jsonl"
 _AT_ONCE = 8  # objects fetched at a time
+BLOCK = 1 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +109,42 @@ def fetch(
             yield from zip(batch, pool.map(content, batch), strict=True)
 
 
-def count_events(journal: Location) -> int:
-    """Return how many events a journal holds, from the name and the length of its last segment.
+@final
+class EventCounter:
+    """Counts a journal's events by its last segment, of which it reads only what is new.
 
-    Raises:
-        OSError: The storage cannot be read.
+    Args:
+        journal: Its folder.
     """
-    found = segments(journal.filesystem, journal.path)
-    if not found:
-        return 0
-    reached = max((segment.last + 1 for segment in found if segment.last is not None), default=0)
-    last = found[-1]
-    if last.first < reached:
-        return reached
-    return last.first + (journal / last.name).read().count(b"\n")
+
+    def __init__(self, journal: Location) -> None:
+        self._journal = journal
+        self._name = ""
+        self._lines = self._end = 0  # whole lines, and where they end
+
+    def count(self) -> int:
+        """Return how many events there are.
+
+        Raises:
+            OSError: The storage cannot be read.
+        """
+        found = segments(self._journal.filesystem, self._journal.path)
+        if not found:
+            return 0
+        reached = max((s.last + 1 for s in found if s.last is not None), default=0)
+        last = found[-1]
+        return reached if last.first < reached else last.first + self._lines_in(last.name)
+
+    def _lines_in(self, name: str) -> int:
+        if name != self._name:
+            self._name, self._lines, self._end = name, 0, 0
+        read = self._end
+        path = f"{self._journal.path}/{name}"
+        with self._journal.filesystem.open_input_file(path) as file:
+            file.seek(read)
+            while block := bytes(file.read(BLOCK)):
+                self._lines += block.count(b"\n")
+                if (last := block.rfind(b"\n")) >= 0:
+                    self._end = read + last + 1
+                read += len(block)
+        return self._lines

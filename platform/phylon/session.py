@@ -62,7 +62,8 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
         opened = stack.enter_context(open_journal(study, held))
         opened.begin(executor.slots)
         tracker = stack.enter_context(_tracker(study, opened.state, uri, MachineMeter()))
-        listeners: list[Listener] = [stack.enter_context(_folders(study, opened.state))]
+        folders = CandidateFolders(study.location, opened.keeping)
+        listeners: list[Listener] = [stack.enter_context(folders)]
         if tracker:
             listeners.append(lambda _: tracker.wake())
         remind: Callable[[], None] = _silent
@@ -91,11 +92,6 @@ def _catch_up(study: Study, uri: str | None) -> StudyState:
         _tracker(study, opened.state, uri),
     ):
         return opened.state
-
-
-def _folders(study: Study, state: StudyState) -> CandidateFolders:
-    final = study.config.final
-    return CandidateFolders(study.location, state, keep=final.top if final else 1)
 
 
 @contextmanager
@@ -143,7 +139,7 @@ def _held(study: Study) -> Iterator[Hold]:
 
 
 def _driver(study: Study, opened: OpenStudy, listeners: list[Listener]) -> Driver:
-    ledger = Ledger(opened.writer, opened.state, opened.proposer, listeners)
+    ledger = Ledger(opened.writer, opened.state, opened.proposer, opened.keeping, listeners)
     return Driver(
         study.config,
         opened.proposer,
@@ -182,7 +178,7 @@ def _progress(study: Study, state: StudyState, slots: int, notice: Callable[[], 
     totals: dict[Phase, int] = {
         "supernet": int(config.evaluator == "supernet"),
         "sample": SAMPLES_PER_PROBE * probes,
-        "search": config.budget.candidates,
+        "search": config.budget.candidates or 0,
         "probe": probes,
         "final": final.top * final.seeds * kinds if final else 0,
     }

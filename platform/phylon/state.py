@@ -6,62 +6,12 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 from phylon import events
-from phylon.search.candidate import Candidate
+from phylon.record import PUBLISHED, Record
 from phylon.search.constraint import Constraint, total_violation
 from phylon.search.objective import Objective, losses
-
-RecordState = Literal["pending", "completed", "failed"]
-
-
-@dataclass(slots=True)
-class Record:
-    """A candidate and what became of it.
-
-    Attributes:
-        candidate: What was proposed.
-        state: ``pending`` until it completed or failed.
-        metrics: Its last measured metrics.
-        seconds: Wall-clock seconds of its evaluation.
-        started: When it was proposed, seconds since the epoch.
-        ended: When it completed or failed; None while pending.
-        resources: What it held while it ran.
-        node: Where it ran.
-        reason: Why it failed; empty otherwise.
-        step: Last step (epoch) it reported.
-        lost: How often its worker died under it, and not its whole node.
-        peak: Bytes of memory that it held at most; 0 if not known.
-        outgrew: What it held when that was too little memory, the last time; empty if never.
-        continued_by: Id of the candidate that goes on with its training; None if there is none.
-    """
-
-    candidate: Candidate
-    state: RecordState = "pending"
-    metrics: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    started: float = 0.0
-    ended: float | None = None
-    resources: dict[str, float] = field(default_factory=dict)
-    node: str = ""
-    reason: str = ""
-    step: int = 0
-    lost: int = 0
-    peak: int = 0
-    outgrew: dict[str, float] = field(default_factory=dict)
-    continued_by: int | None = None
-
-    @property
-    def id(self) -> int:
-        """Index of the candidate in the study."""
-        return self.candidate.id
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that it was trained so far; 0 if it is scored with inherited weights."""
-        return 0 if self.candidate.is_scored else self.step
+from phylon.spending import Spending
 
 
 class StudyState:
@@ -80,6 +30,9 @@ class StudyState:
         self.proposed: Counter[str] = Counter()
         self.searched = 0
         """Search candidates that count against the budget: those since a switch, if any."""
+        self.spent = Spending()
+        """What these have spent."""
+        self.training_epochs = 0
         self.completed = 0
         self.failed = 0
         self._tested: events.Tested | None = None
@@ -140,10 +93,21 @@ class StudyState:
         Results after fewer epochs than others were to have are not compared with theirs, and so
         scores with shared weights rank behind what was trained.
         """
-        given = record.candidate.epochs
-        epochs = math.inf if given is None else given
         values = losses(self.objectives, record.metrics)
-        return (self.violation(record), -epochs, *values), record.id
+        return (self.violation(record), -_epochs_given(record), *values), record.id
+
+    def comparable(self, completed: Iterable[Record]) -> list[Record]:
+        """Return those whose results are on one scale, in the order given.
+
+        They meet the constraints and were to be trained for as many epochs as any that does; scores
+        with shared weights count only where nothing was trained.
+
+        Args:
+            completed: Completed candidates.
+        """
+        feasible = [record for record in completed if not self.violation(record)]
+        most = max(map(_epochs_given, feasible), default=0.0)
+        return [record for record in feasible if _epochs_given(record) == most]
 
     def violation(self, record: Record) -> float:
         """Return by how much a completed candidate misses the constraints; 0 if it meets them."""
@@ -197,6 +161,7 @@ class StudyState:
         self.objectives = tuple(Objective(**item) for item in event.config["objectives"])
         # Journals from before there were constraints do not have the key.
         self.constraints = tuple(Constraint(**i) for i in event.config.get("constraints", ()))
+        self.training_epochs = event.config.get("training", {}).get("epochs", 0)
 
     def _on_opened(self, event: events.Opened) -> None:
         self._seconds_before, self._opened_at = self.seconds, event.time
@@ -210,14 +175,24 @@ class StudyState:
         record = Record(event.candidate, started=event.time)
         self.records[record.id] = self.pending[record.id] = record
         self.proposed[record.candidate.phase] += 1
-        self.searched += record.candidate.phase == "search"
         if event.candidate.continues is not None:
             self.records[event.candidate.continues].continued_by = record.id
+        if record.candidate.phase == "search":
+            self.searched += 1
+            asked = record.candidate.epochs
+            asked = self.training_epochs if asked is None else asked
+            self.spent.ask(record.id, max(asked - self._earlier_epochs(record), 0))
 
     def _on_reported(self, event: events.Reported) -> None:
-        record = self.records[event.candidate_id]
-        record.metrics = event.measurement.metrics
-        record.step = event.measurement.step
+        record, measurement = self.records[event.candidate_id], event.measurement
+        record.metrics = measurement.metrics
+        record.step = measurement.step
+        record.has_files |= measurement.checkpoint is not None
+        record.has_weights = measurement.checkpoint == PUBLISHED
+        if measurement.note and measurement.note not in record.note:
+            record.note = "; ".join(filter(None, (record.note, measurement.note)))
+        if not record.candidate.is_scored:
+            self.spent.measure(record.id, measurement.seconds * self._gpus)
 
     def _on_completed(self, event: events.Completed) -> None:
         record = self._close(event)
@@ -234,11 +209,25 @@ class StudyState:
         record = self.pending.pop(event.candidate_id)
         record.ended, record.seconds = event.time, event.seconds
         record.node, record.peak = sys.intern(event.node), event.peak
+        record.joules = event.joules
         # There are many candidates, but few different resources and nodes, and names of metrics.
         record.resources = self._resources.setdefault(
             tuple(event.resources.items()), event.resources
         )
+        gpu_seconds = event.seconds * event.resources.get("gpus", 0.0)
+        self.spent.end(record.id, record.epochs - self._earlier_epochs(record), gpu_seconds)
         return record
+
+    def _earlier_epochs(self, record: Record) -> int:
+        """Return the epochs that the candidate trained which this one goes on with."""
+        before = record.candidate.continues
+        return 0 if before is None else self.records[before].step
+
+    @property
+    def _gpus(self) -> float:
+        """GPUs that an open candidate holds, as far as that was said when the driver began."""
+        gpus = self.opened.resources.get("gpus") if self.opened else None
+        return float(gpus) if isinstance(gpus, int | float) else 0.0
 
     def _on_outgrew(self, event: events.Outgrew) -> None:
         record = self.records[event.candidate_id]
@@ -247,16 +236,27 @@ class StudyState:
     def _on_lost(self, event: events.Lost) -> None:
         self.records[event.candidate_id].lost += not event.innocent
 
+    def _on_dropped(self, event: events.Dropped) -> None:
+        for number in event.candidate_ids:
+            self.records[number].has_files = self.records[number].has_weights = False
+
     def _on_ranked(self, event: events.Ranked) -> None:
         self.ranked = event
         if self.has_switched:
             self.searched, self.primed = 0, None  # the search begins anew
+            self.spent = Spending()
 
     def _on_tested(self, event: events.Tested) -> None:
         self._tested = event
 
     def _on_ending(self, event: events.Finished | events.Interrupted) -> None:
         self.ending = event
+
+
+def _epochs_given(record: Record) -> float:
+    """Return for how many epochs a candidate was to be trained; infinity for the study's own."""
+    given = record.candidate.epochs
+    return math.inf if given is None else given
 
 
 _HANDLERS: dict[type[events.Event], Callable[..., None]] = {
@@ -269,6 +269,7 @@ _HANDLERS: dict[type[events.Event], Callable[..., None]] = {
     events.Failed: StudyState._on_failed,
     events.Outgrew: StudyState._on_outgrew,
     events.Lost: StudyState._on_lost,
+    events.Dropped: StudyState._on_dropped,
     events.Ranked: StudyState._on_ranked,
     events.Tested: StudyState._on_tested,
     events.Interrupted: StudyState._on_ending,

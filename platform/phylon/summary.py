@@ -11,11 +11,13 @@ from typing import Any
 from rich.table import Table
 
 from phylon.cluster.location import Location
+from phylon.costs import LineCosts, line_of_weights
 from phylon.errors import ConfigurationError, PhylonError
 from phylon.leaderboard import plain_table
 from phylon.progress import clock
+from phylon.record import Record
 from phylon.search.constraint import Constraint
-from phylon.state import Record, StudyState
+from phylon.state import StudyState
 from phylon.study import JOURNAL, Study
 
 
@@ -60,6 +62,8 @@ def _best(state: StudyState) -> dict[str, Any] | None:
         "metrics": metrics,
         "violation": state.violation(record),
         "architecture": architecture,
+        "line_of_weights": [each.id for each in line_of_weights(state.records, record.id)],
+        "cost": LineCosts(state.records).line(record).to_json(),
     }
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -112,20 +111,21 @@ def _send_runs(sender: Sender, uri: str, on_progress: Callable[[], None]) -> Non
 
 def _send_extras(sender: Sender, uri: str) -> tuple[str, ...]:
     """Send what is missing beside the runs, all that can be sent; return the names."""
-    names = sender.missing_extras()
+    sent: list[str] = []
     failures: list[TrackingError] = []
-    for name in names:
+    for name in sender.missing_extras():
         send = functools.partial(sender.send_extra, name, REPORT_PATIENCE_S)
         try:
-            _patiently(sender, uri, name, send)
+            if _patiently(sender, uri, name, send):
+                sent.append(name)
         except TrackingError as error:
             failures.append(error)
     if failures:
         raise TrackingError("\n".join(map(str, failures))) from failures[0]
-    return tuple(names)
+    return tuple(sent)
 
 
-def _patiently(sender: Sender, uri: str, what: str, send: Callable[[], Any]) -> Any:  # noqa: ANN401
+def _patiently(sender: Sender, uri: str, what: str, send: Callable[[], bool]) -> bool:
     """Return what `send` returns; a busy server is asked a few times.
 
     Raises:
@@ -144,5 +144,5 @@ def _patiently(sender: Sender, uri: str, what: str, send: Callable[[], Any]) -> 
                     f"MLflow at {public(uri)} did not take {what}: {trouble.reason}; "
                     f"{trouble.cure}, then call `phylon sync` again: it sends the rest"
                 ) from error
-            time.sleep(max(2.0 ** (attempt - 1), trouble.wait))
+            time.sleep(trouble.pause(attempt))
     raise AssertionError

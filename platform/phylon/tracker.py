@@ -6,12 +6,14 @@ import logging
 import math
 import threading
 import time
+from contextlib import suppress
 
 from phylon.cluster.location import Location
 from phylon.errors import StudyError
 from phylon.mlflow_extras import Extras
 from phylon.mlflow_machine import MachineMeter
 from phylon.mlflow_record import run_ids
+from phylon.mlflow_runs import RunsLostError
 from phylon.mlflow_sender import Sender
 from phylon.mlflow_trouble import Trouble, brief, explain, public
 
@@ -21,7 +23,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 1.0
 REST_S = 0.5
-MAX_BACKOFF_S = 10.0
 EXTRAS_BACKOFF_S = 60.0
 TRIES_AT_THE_END = 3
 REPORT_PATIENCE_S = 30.0
@@ -111,7 +112,7 @@ class Tracker:
                     is_over = True
                 except (StudyError, OSError) as error:
                     failures += 1
-                    trouble = Trouble("study", brief(error), "it is tried again")
+                    trouble = Trouble("study", brief(error), "let it come back")
                     is_over = not self._endure(trouble, failures)
         except Exception:
             self._status = "stopped by an error in phylon"
@@ -120,9 +121,9 @@ class Tracker:
     def _follow(self) -> None:
         failures, written = 0, 0
         while not self._is_abandoned():
-            began = time.thread_time()
+            began, is_closing = time.thread_time(), self._closing.is_set()
             try:
-                is_idle = self._step()
+                is_idle = self._step(is_closing=is_closing)
             except Exception as error:  # noqa: BLE001 - MLflow raises whatever its libraries do
                 self._sender.disconnect()
                 failures = failures + 1 if self._sender.written == written else 1
@@ -131,7 +132,7 @@ class Tracker:
                     return
                 continue
             failures = 0
-            if is_idle and self._closing.is_set():
+            if is_idle and is_closing:  # nothing was written after that was asked for
                 return
             if is_idle:
                 self._awake.wait(POLL_S)
@@ -139,24 +140,28 @@ class Tracker:
             else:  # Compute half of the time at most: the search needs this process too.
                 self._closing.wait(max(REST_S, time.thread_time() - began))
 
-    def _step(self) -> bool:
+    def _step(self, *, is_closing: bool) -> bool:
         """Send the next stretch of the journal; return whether there was none."""
         if self._machine:
-            self._machine.sample(is_last=self._closing.is_set())
+            self._machine.sample(is_last=is_closing)
             self._sender.send_points(self._machine)
-        if not self._sender.send_stretch(self._is_abandoned):
-            self._send_extras()
-            return True
-        sent = self._sender.record.sent
+        is_idle = not self._sender.send_stretch(self._is_abandoned)
         is_last = self._sender.backlog.is_last
-        self._status = "in step" if is_last else f"catching up, {sent} events sent"
-        return False
+        if not is_idle:
+            sent = self._sender.record.sent
+            self._status = "in step" if is_last else f"catching up, {sent} events sent"
+        # A search may never be idle; at its end the runs come first.
+        if is_idle or (is_last and not is_closing):
+            with suppress(RunsLostError):  # all is sent again from the next step on
+                self._send_extras(is_closing=is_closing)
+        return is_idle
 
-    def _send_extras(self) -> None:
+    def _send_extras(self, *, is_closing: bool) -> None:
         """Upload what is missing beside the runs; a busy server is asked again only at the end."""
-        is_closing = self._closing.is_set()
-        if not is_closing and time.monotonic() < self._extras_due:
+        is_early = not is_closing and time.monotonic() < self._extras_due
+        if is_early or not self._sender.record.sent:
             return
+        self._sender.runs()  # tells if MLflow is away, or has lost the study
         for name in self._sender.missing_extras():
             left = min(self._patience_ends - time.monotonic(), REPORT_PATIENCE_S)
             try:
@@ -186,7 +191,7 @@ class Tracker:
         """
         is_at_the_end = self._closing.is_set()
         self._complain(trouble)
-        wait = max(min(2.0 ** (failures - 1), MAX_BACKOFF_S), trouble.wait)
+        wait = trouble.pause(failures)
         until = time.monotonic() + wait
         if not is_at_the_end and not (self._closing.wait(wait) and trouble.wait):
             return True

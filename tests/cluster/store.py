@@ -37,6 +37,11 @@ class Store:
         url = f"http://127.0.0.1:{self.port}/{self.bucket}"
         urllib.request.urlopen(urllib.request.Request(url, method="PUT")).close()
 
+    def remove_bucket(self) -> None:
+        """Remove the bucket, which must be empty."""
+        url = f"http://127.0.0.1:{self.port}/{self.bucket}"
+        urllib.request.urlopen(urllib.request.Request(url, method="DELETE")).close()
+
     def location(self, name: str = "study", *, port: int | None = None) -> Location:
         """Return a place in the bucket, through the gate at `port` if there is one."""
         query = f"endpoint_override=http://127.0.0.1:{port or self.port}&region=us-east-1"

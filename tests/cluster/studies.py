@@ -14,6 +14,7 @@ from phylon.cluster.shares import FixedShares
 from phylon.config import StudyConfig
 from phylon.driver import Driver
 from phylon.journal import JournalWriter
+from phylon.keeping import Keeping
 from phylon.ledger import Ledger, Listener
 from phylon.order import FreeOrder, StrictOrder
 from phylon.proposer import Proposer
@@ -43,7 +44,7 @@ def new_driver(
     early = JournalWriter(local, str(folder / "early"))
     proposer = Proposer(lambda: make_strategy("random", SPACE))
     journal = JournalWriter(local, str(folder / "journal"))
-    ledger = Ledger(journal, state, proposer, [listener] if listener else [])
+    ledger = Ledger(journal, state, proposer, Keeping(1), [listener] if listener else [])
     order = StrictOrder(window, early, state) if window else FreeOrder()
     return Driver(config, proposer, ledger, order=order)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,42 @@ def test_a_store_that_is_down_for_a_while_costs_no_checkpoint(store: Store) -> N
         gate.shut_for(1.5)
         mirror.push(FIRST.id)
         assert (study / CANDIDATES / 0 / "weights").read() == b"w"
+
+
+class Refused:
+    """Finds, after its first step, that the store does not take anything any more."""
+
+    metrics = ("y",)
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def evaluate(self, _candidate: Candidate, context: Context) -> None:
+        context.folder.mkdir(parents=True, exist_ok=True)
+        self.store.remove_bucket()
+        for step, name in enumerate(("last.ckpt", "last.ckpt", "weights.safetensors"), 1):
+            (context.folder / name).write_text(str(step))
+            context.report(Measurement(step, {"y": 0.0}, 0.1, name, note="mind"))
+
+
+def test_a_store_that_refuses_costs_what_it_does_not_take_but_not_the_candidate(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Measurement] = []
+    mirror = Mirror(store.location())
+    context = Context(mirror.folder / CANDIDATES / "0", told.append)
+    mirror.around(Refused(store)).evaluate(FIRST, context)
+    assert [each.checkpoint for each in told] == [None, None, None]
+    assert [each.note for each in told[:2]] == ["mind", "mind"]
+    assert told[2].note.startswith("mind; its weights could not be written: ")
+    assert caplog.text.count("candidate 0 goes on, but the store refuses its `last.ckpt`") == 1
+
+
+def test_shared_weights_that_a_store_refuses_are_an_error(store: Store) -> None:
+    mirror = Mirror(store.location())
+    context = Context(mirror.folder / CANDIDATES / "0", lambda _: None)
+    with pytest.raises(OSError, match="bucket"):
+        mirror.around(Refused(store)).evaluate(replace(FIRST, phase="supernet"), context)
 
 
 def test_a_killed_worker_leaves_no_half_file(store: Store, tmp_path: Path) -> None:

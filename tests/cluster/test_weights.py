@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from safetensors.numpy import save
 
 from phylon.cluster import SerialExecutor
 from phylon.cluster.location import Location
-from phylon.cluster.weights import read_weights
+from phylon.cluster.weights import ROOM_BYTES, Lender, read_weights
 from phylon.errors import EvaluationError
 from phylon.search import Candidate, Context, Measurement
 from tests.cluster.store import Store
@@ -26,7 +27,7 @@ def publish(study: Location, data: bytes) -> None:
 
 def check(study: Location) -> None:
     publish(study, save(WEIGHTS))
-    found = read_weights(study, 3)
+    found = read_weights(study, 3).arrays
     assert {name: array.tolist() for name, array in found.items()} == {
         name: array.tolist() for name, array in WEIGHTS.items()
     }
@@ -66,13 +67,52 @@ def test_weights_that_are_not_whole_are_named_with_the_cure(
         read_weights(study, 3)
 
 
+def test_what_is_told_of_weights_is_read_with_them(tmp_path: Path) -> None:
+    study = Location(tmp_path)
+    publish(study, save(WEIGHTS, {"phylon": '{"architecture": {"x": 1}}', "tied": "a"}))
+    (study / "candidates" / 3 / "optimizer.safetensors").write(save({"exp_avg:a": WEIGHTS["a"]}))
+    found = read_weights(study, 3)
+    assert found.about == {"architecture": {"x": 1}}
+    assert found.arrays.keys() == {"a", "steps", "tied"}
+    assert found.arrays["tied"] is found.arrays["a"]
+    assert np.array_equal(found.optimizer["exp_avg:a"], WEIGHTS["a"])
+    (study / "candidates" / 3 / "optimizer.safetensors").write(b"what")
+    with pytest.raises(EvaluationError, match=r"`.*/3/optimizer\.safetensors` cannot be read"):
+        read_weights(study, 3)
+
+
+def test_of_many_weights_those_stay_that_are_asked_for(tmp_path: Path) -> None:
+    study, lender = Location(tmp_path), Lender()
+
+    def lend(candidate_id: int, lost: str = "") -> object:
+        return asyncio.run(lender.lend(study, candidate_id, lost))
+
+    half = ROOM_BYTES // 2
+    for candidate_id in range(2):
+        lender.hold(candidate_id, bytes([candidate_id]), half)
+    assert lend(0) == (b"\0",)
+    lender.hold(2, b"\2", half)
+    assert lend(0) == (b"\0",)
+    assert "/candidates/1/weights.safetensors` does not exist" in str(lend(1))
+    lender.hold(3, b"\3", 5 * ROOM_BYTES)
+    assert lend(3) == (b"\3",), "the last always stays"
+    assert "does not exist" in str(lend(0))
+
+
+def test_weights_that_are_lost_are_looked_for_in_the_storage(tmp_path: Path) -> None:
+    study, lender = Location(tmp_path), Lender()
+    lender.hold(3, b"\3", 1)
+    assert asyncio.run(lender.lend(study, 3, lost="ff")) == (b"\3",), "another one was lost"
+    assert "does not exist" in str(asyncio.run(lender.lend(study, 3, lost="03")))
+
+
 class Sum:
     """Adds up what candidate 3 has published; for candidate 0 that which is not there."""
 
     metrics = ("y",)
 
     def evaluate(self, candidate: Candidate, context: Context) -> None:
-        weights = context.weights(3 if candidate.id else 4)
+        weights = context.weights(3 if candidate.id else 4).arrays
         context.report(Measurement(1, {"y": float(weights["a"].sum())}, 0.0))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from pyarrow import fs
 
@@ -15,6 +16,7 @@ from phylon.cluster.executor import Usage
 from phylon.config import StudyConfig
 from phylon.driver import Driver
 from phylon.journal import JournalReader, JournalWriter, encode_line
+from phylon.keeping import Keeping
 from phylon.ledger import Ledger, replay
 from phylon.order import FreeOrder, Order, StrictOrder
 from phylon.proposer import Proposer
@@ -25,7 +27,10 @@ LOCAL = fs.LocalFileSystem()
 SPACE = SearchSpace(x=Float(0.0, 1.0), kind=Choice("a", "b"))
 CREATED = events.Created(
     uid="u",
-    config={"objectives": [{"metric": "y", "direction": "maximize"}]},
+    config={
+        "objectives": [{"metric": "y", "direction": "maximize"}],
+        "training": {"epochs": 4},
+    },
     space=SPACE.to_json(),
     metrics=["y"],
 )
@@ -62,19 +67,24 @@ def opened(
     window: int | None = None,
     halving: bool = False,
     repeats: bool = False,
+    inherit: bool = False,
     space: SearchSpace = SPACE,
     advice: Sequence[Architecture] | None = None,
+    strategy: Mapping[str, Any] | None = None,
 ) -> Iterator[Driver]:
     """A driver on whatever the journal in `folder` holds; strict if there is a window.
 
-    Its strategy is `enas` if there is advice for it.
+    Its strategy is `enas` if there is advice for it, and an evolution if nothing is said.
     """
     reader = JournalReader(LOCAL, str(folder / "journal"))
     evolution = {"name": "regularized_evolution", "population": 4, "sample": 2, "repeats": repeats}
+    evolution |= {"inherit": True} if inherit else {}
     params = {"name": "halving", "of": evolution, "epochs": 4, "eta": 2} if halving else evolution
     params = params if advice is None else {"name": "enas"}
+    params = strategy or params
     proposer = Proposer(lambda: make_strategy(space=space, seed=config.seed, **params))
-    state = replay(reader.read(), proposer)
+    keeping = Keeping(1, lambda: proposer.living)
+    state = replay(reader.read(), proposer, keeping)
     writer = JournalWriter(LOCAL, str(folder / "journal"), reader=reader)
     if not state.created:
         writer.append(CREATED)
@@ -83,7 +93,7 @@ def opened(
     held = list(early.read())
     early_writer = JournalWriter(LOCAL, str(folder / "early"), reader=early)
     order: Order = StrictOrder(window, early_writer, state) if window else FreeOrder()
-    ledger = Ledger(writer, state, proposer)
+    ledger = Ledger(writer, state, proposer, keeping)
     yield Driver(config, proposer, ledger, order=order, held=held, advise=lambda _: advice or ())
     writer.close()
     early_writer.close()
@@ -134,7 +144,9 @@ class Slots:
     def _work(self, candidate: Candidate) -> Iterator[None]:
         self.trained.append(candidate.id)
         for step in (1, 2):
-            self.driver.observe(candidate.id, Measurement(step, self.metrics(candidate, step), 0.1))
+            kept = (None, "weights.safetensors")[step - 1]
+            measured = Measurement(step, self.metrics(candidate, step), 0.1, kept)
+            self.driver.observe(candidate.id, measured)
             yield
         if Random(candidate.id).random() < self.fails:
             self.driver.fail(candidate.id, "bad luck", Usage(0.2))

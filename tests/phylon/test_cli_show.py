@@ -79,6 +79,8 @@ def test_show_as_json(finished: Path, capsys: pytest.CaptureFixture[str]) -> Non
             "metrics": {"val_accuracy": 0.75},
             "violation": 0.0,
             "architecture": {"width": 9, "stages": [{"depth": 1}]},
+            "line_of_weights": [1],
+            "cost": {"cpu_seconds": 0.0, "gpu_seconds": 0.0, "epochs": 0, "joules": None},
         },
         "final": [],
         "test": {"test_accuracy": {"mean": 0.7, "std": 0.0, "values": [0.7]}},

@@ -106,7 +106,8 @@ def test_mistakes_are_told_with_line_key_and_cure(
         (5, "    direction: up", "objectives.0.direction is 'up'; allowed: maximize or minimize"),
         (4, "  - objective: x", "missing key `objectives.0.metric`"),
         (7, "  candidates: 0", "budget.candidates is 0; it must be greater than 0"),
-        (7, "  hours: 1", "missing key `budget.candidates`"),
+        (7, "  hours: null", "budget names no limit, so the search would never end; give at least"),
+        (7, "  gpu_hours: -1", "budget.gpu_hours is -1; it must be greater than 0"),
     ],
 )
 def test_mistakes_in_what_every_file_needs(

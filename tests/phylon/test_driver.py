@@ -14,6 +14,7 @@ from phylon import events
 from phylon.cluster.executor import Usage
 from phylon.driver import Driver
 from phylon.journal import JournalReader, JournalWriter
+from phylon.keeping import Keeping
 from phylon.ledger import Ledger
 from phylon.order import FreeOrder
 from phylon.proposer import Proposer
@@ -97,9 +98,9 @@ def test_replaying_the_journal_gives_the_live_state(random: Random, slots: int) 
             assert vars(replayed) == vars(driver.state)
 
 
-@pytest.mark.parametrize("deaths", [0, 3])
+@pytest.mark.parametrize(("deaths", "inherit"), [(0, False), (3, False), (3, True)])
 def test_strict_order_gives_the_same_journal_on_any_number_of_slots(
-    tmp_path: Path, deaths: int
+    tmp_path: Path, deaths: int, inherit: bool
 ) -> None:
     histories = []
     for slots in (1, 2, 4):
@@ -107,13 +108,14 @@ def test_strict_order_gives_the_same_journal_on_any_number_of_slots(
         random = Random(slots)
         config = plan(20, seed=7, final=FINAL)
         for _ in range(deaths):
-            with opened(folder, config, window=3) as driver:
+            with opened(folder, config, window=3, inherit=inherit) as driver:
                 Slots(driver, slots, random, fails=0.2).run(limit=random.randint(5, 20))
-        with opened(folder, config, window=3) as driver:
+        with opened(folder, config, window=3, inherit=inherit) as driver:
             Slots(driver, slots, random, fails=0.2).run()
             assert driver.finished
         histories.append(without_times(journal(folder)))
     assert histories[0] == histories[1] == histories[2]
+    assert any(isinstance(event, events.Dropped) for event in histories[0])
 
 
 def test_a_strict_proposal_sees_exactly_the_results_before_its_window(tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ def test_a_small_space_ends_the_search_before_the_budget(tmp_path: Path) -> None
     space = SearchSpace(kind=Choice("a", "b", "c"))
     writer = JournalWriter(LOCAL, str(tmp_path))
     proposer = Proposer(lambda: make_strategy("random", space))
-    ledger = Ledger(writer, StudyState([CREATED]), proposer)
+    ledger = Ledger(writer, StudyState([CREATED]), proposer, Keeping(1))
     driver = Driver(plan(10, seed=0), proposer, ledger, order=FreeOrder())
     seen = []
     while candidate := driver.propose():

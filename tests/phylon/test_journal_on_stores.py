@@ -15,7 +15,7 @@ from phylon import sinks
 from phylon.errors import JournalError
 from phylon.events import Event
 from phylon.journal import JournalReader, JournalWriter
-from phylon.segments import count_events, segments
+from phylon.segments import EventCounter, segments
 from tests.cluster.store import Gate, Store
 from tests.phylon.faulty import FOLDER, Died, FaultyStore, open_writer, read, some_events
 
@@ -198,14 +198,15 @@ def test_half_an_object_is_damage(*, joined: bool) -> None:
 def test_a_real_store_that_is_down_for_a_while_costs_nothing(store: Store) -> None:
     with Gate(store.port) as gate:
         place = store.location("journal", port=gate.port)
-        writer = JournalWriter(place.filesystem, place.path)
+        writer, counter = JournalWriter(place.filesystem, place.path), EventCounter(place)
+        assert counter.count() == 0
         for number in range(30):
             if number in (5, 20):
                 gate.shut_for(1.0)
             writer.append(*some_events(3 * number, 3))
         reader = JournalReader(place.filesystem, place.path)
         assert list(reader.read()) == some_events(0, 90)
-        assert count_events(place) == 90
+        assert counter.count() == 90
         JournalWriter(place.filesystem, place.path, reader=reader).append(*some_events(90, 1))
         assert list(reader.read()) == some_events(90, 1)
 

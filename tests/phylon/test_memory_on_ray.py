@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 
 from phylon import Choice, SearchSpace, Study
 from phylon.events import Lost, Outgrew
-from phylon.state import Record
+from phylon.record import Record
 from tests.cluster.hungry import Hungry
 from tests.phylon.toy import journal
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mlflow import MlflowClient
 
 from phylon.cluster.location import Location
@@ -26,6 +27,21 @@ def test_machine_is_measured_in_mlflows_own_words_until_the_last_time() -> None:
     meter.forget()
     meter.sample(is_last=True)
     assert meter.points(0.0) == []
+
+
+def test_what_cannot_be_measured_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In some containers there is no network to be seen, or no disk."""
+
+    def refuse(_: str) -> None:
+        raise OSError("no such mount")
+
+    monkeypatch.setattr("psutil.net_io_counters", lambda: None)
+    monkeypatch.setattr("psutil.disk_usage", refuse)
+    meter = MachineMeter()
+    meter.sample(is_last=True)
+    measured = {point.key for point in meter.points(0.0)}
+    assert "system/cpu_utilization_percentage" in measured
+    assert not [key for key in measured if "network" in key or "disk" in key]
 
 
 def test_pages_of_runs_link_to_each_other_and_show_the_machine(

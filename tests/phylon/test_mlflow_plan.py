@@ -14,7 +14,7 @@ from phylon.cluster.location import Location
 from phylon.mlflow_names import MAX_KEY, KeyNames
 from phylon.mlflow_plan import Projection
 from phylon.mlflow_record import STUDY, RunRecord, run_ids
-from phylon.mlflow_writes import MAX_TAG, Plan
+from phylon.mlflow_writes import Plan
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate
 from tests.phylon.mlflow_story import Events, plan_of, values_of
@@ -69,6 +69,15 @@ def test_same_history_gives_the_same_runs_in_whatever_stretches_it_is_sent(cuts:
     assert end_of([projection.plan(s) for s in stretches]) == WHOLE
 
 
+@given(st.integers(1, len(history()) - 1))
+def test_what_was_sent_by_another_process_is_taken_into_account(sent: int) -> None:
+    story = history()
+    whole, late = Projection(), Projection()
+    whole.plan(story[:sent])
+    late.skip(story[:sent])
+    assert late.plan(story[sent:]) == whole.plan(story[sent:])
+
+
 def test_best_so_far_goes_in_the_direction_of_the_objective() -> None:
     story = Events()
     for number, loss in enumerate([0.5, 0.9, 0.2]):
@@ -86,9 +95,24 @@ def test_candidate_that_ended_tells_what_it_cost() -> None:
     assert (run.tags["phylon.node"], run.tags["phylon.state"]) == ("n1", "completed")
 
 
+def test_score_that_was_known_before_is_a_metric_of_its_candidate_too() -> None:
+    story = Events()
+    story.run(0, loss=0.5)
+    story.propose(1, epochs=0)
+    story.tell(events.Completed, candidate_id=1, metrics={"loss": 0.5}, seconds=0.0, node="cache")
+    assert values_of(plan_of(story), 1, "loss") == [(1, 0.5)]
+
+
+def test_password_of_the_server_is_not_sent_there() -> None:
+    story = Events(tracking={"uri": "postgresql://me:secret@db/runs", "register": None})
+    plan = plan_of(story)
+    assert plan[STUDY].params["tracking.uri"] == "postgresql://db/runs"
+    assert "secret" not in str(plan)
+
+
 @pytest.mark.parametrize(
     ("given_weights", "share"),
-    [({}, "0"), ({"inherit_from": 0}, "1"), ({"continues": 0}, "1")],
+    [({}, "0"), ({"inherit_from": 0, "epochs": 0}, "1"), ({"continues": 0}, "1")],
 )
 def test_share_of_inherited_weights_is_a_tag(given_weights: dict[str, int], share: str) -> None:
     story = Events()
@@ -149,15 +173,6 @@ def test_every_name_becomes_one_of_its_own_that_mlflow_takes(names: list[str]) -
         assert "//" not in key
         assert not key.startswith((".", "/"))
         assert key != "seconds"
-
-
-def test_what_is_too_long_for_mlflow_is_cut_there() -> None:
-    story = Events(note="x" * 9000)
-    story.propose(0, decisions={"text": "v" * 7000})
-    story.fail(0, "r" * 10_000)
-    plan = plan_of(story)
-    assert len(plan[STUDY].params["note"]) == len(plan[0].params["text"]) == 6000
-    assert all(len(tag) <= MAX_TAG for run in plan.values() for tag in run.tags.values())
 
 
 def test_record_survives_a_torn_end_and_is_dropped_when_damaged(tmp_path: Path) -> None:

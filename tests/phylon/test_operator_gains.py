@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from scipy import stats
 
 from phylon import events
 from phylon.operator_gains import LEAST, OperatorGains, operator_gains
@@ -32,13 +33,15 @@ class Family:
         cost = fields.pop("cost", 10.0 * number)
         net = fields.pop("net", number)
         operator = fields.pop("operator", "mutate" if parents else "sample")
+        share = {"inherited_share": fields.pop("share")} if "share" in fields else {}
         made = Candidate(number, Architecture({"x": net}), parents, operator, **fields)
         self.state.apply(events.Proposed(candidate=made))
         ended = {"candidate_id": number, "seconds": 1.0}
         if acc is None:
             self.state.apply(events.Failed(reason="no luck", **ended))
         else:
-            self.state.apply(events.Completed(metrics={"acc": acc, "cost": cost}, **ended))
+            metrics = {"acc": acc, "cost": cost, **share}
+            self.state.apply(events.Completed(metrics=metrics, **ended))
         return number
 
     def gains(self, objective: int = 0) -> dict[str, OperatorGains]:
@@ -101,6 +104,19 @@ def test_failures_and_what_misses_constraints_are_counted_but_not_compared() -> 
     assert mutated.mean == pytest.approx(0.2)
 
 
+def test_an_operator_of_which_nothing_can_be_compared_is_told_of_beside_others() -> None:
+    family = Family()
+    parent = family.add(0.5, cost=1.0)
+    for _ in range(3):
+        family.add(None, (parent,), operator="grow")
+    assert family.gains() == {}
+    family.add(0.6, (parent,), cost=1.0)
+    grown = family.gains()["grow"]
+    assert list(family.gains()) == ["mutate", "grow"]
+    assert (grown.children, grown.lost, grown.compared) == (3, 3, 0)
+    assert grown.mean is grown.median is grown.largest is None
+
+
 def test_trainings_of_the_same_network_and_open_candidates_are_left_out() -> None:
     family = Family()
     parent = family.add(0.5)
@@ -118,6 +134,27 @@ def test_intervals_need_some_children_and_hold_the_mean() -> None:
     assert family.gains()["mutate"].low is None
     family.add(0.6, (parent,), cost=1.0)
     mutated = family.gains()["mutate"]
-    assert mutated.low is not None
-    assert mutated.high is not None
-    assert 0.0 <= mutated.low < mutated.mean < mutated.high <= 0.1
+    known = stats.ttest_1samp([0.0, 0.01, 0.02, 0.03, 0.1], 0.0).confidence_interval()
+    assert (mutated.low, mutated.high) == pytest.approx((known.low, known.high))
+
+
+def test_heirs_are_compared_with_the_parents_whose_training_they_had() -> None:
+    family = Family()
+    root = family.add(0.5)
+    heir = family.add(0.6, (root,), inherit_from=root, cost=1.0)
+    family.add(0.8, (heir, root), operator="crossover", inherit_from=heir, cost=1.0)
+    family.add(0.65, (heir,), operator="continue", inherit_from=heir, net=heir, cost=1.0)
+    gains = family.gains()
+    assert gains["mutate"].mean == pytest.approx(0.1)
+    assert gains["crossover"].mean == pytest.approx(0.2)
+    assert gains["continue"].mean == pytest.approx(0.05)  # what training alone gains
+
+
+def test_a_child_that_began_afresh_is_compared_with_one_that_had_no_more_training() -> None:
+    family = Family()
+    root = family.add(0.5)
+    heir = family.add(0.6, (root,), inherit_from=root, cost=1.0)
+    family.add(0.3, (heir,), inherit_from=heir, share=0.0, cost=1.0)
+    assert family.gains()["mutate"].compared == 1
+    family.add(0.4, (root,), inherit_from=root, share=0.0, cost=1.0)
+    assert family.gains()["mutate"].mean == pytest.approx((0.1 - 0.1) / 2)

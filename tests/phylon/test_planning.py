@@ -12,8 +12,8 @@ from phylon.cluster.executor import Share, Shares
 from phylon.config import StudyConfig
 from phylon.errors import ConfigurationError
 from phylon.planning import new_shares
+from phylon.record import Record
 from phylon.search import Architecture, Candidate, Context
-from phylon.state import Record
 
 GIB = 2**30
 NODES = [

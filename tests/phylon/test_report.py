@@ -104,7 +104,13 @@ def test_the_headline_tells_the_best_the_count_the_cost_and_the_state(tmp_path: 
     assert f"{state.completed:,}" in text
     assert "finished" in text
     hours = sum(r.seconds * r.resources["cpus"] for r in state.records.values()) / 3600
-    assert f"{hours:,.4g} CPU hours" in text
+    assert f"{hours:.3g} CPU hours" in text
+
+
+def test_of_several_objectives_the_headline_tells_the_values_of_one_network(big: Page) -> None:
+    assert "Best val_accuracy" in big.text
+    assert "Its params" in big.text
+    assert "Best params" not in big.text
 
 
 def test_a_study_without_a_completed_candidate_says_so(tmp_path: Path) -> None:

@@ -12,10 +12,15 @@ import pytest
 
 from phylon import events
 from phylon.cluster.location import Location
-from phylon.history import read_history
+from phylon.history import History, read_history
 from phylon.report import build_report
+from phylon.report_candidates import details, number_format, percent
+from phylon.report_candidates import number as written
+from phylon.report_decisions import decisions_section
+from phylon.report_progress import progress_section
 from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement
+from tests.phylon.supernet_story import SupernetStory, state_of
 from tests.phylon.test_report import Page
 
 Story = Any  # see conftest.py
@@ -91,3 +96,88 @@ def test_a_study_that_only_scored_with_shared_weights(story: Story) -> None:
     text = page_of(story).text
     assert "with shared weights only" in text
     assert "candidate 4" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(NAN, "nan"), (INF, "inf"), (1e300, "1e+300"), (2.5e-5, "2.5e-05"), (12_345.6, "12,346")],
+)
+def test_any_number_can_be_written(value: float, told: str) -> None:
+    assert written(value) == told
+
+
+def test_shares_and_small_numbers_are_not_rounded_to_nothing() -> None:
+    assert [percent(share) for share in (0.0, 0.004, -0.004, 0.25, 1.0)] == [
+        "0 %", "0.4 %", "-0.4 %", "25 %", "100 %",
+    ]  # fmt: skip
+    assert number_format([3e-5, 1e-5]) == "0.00000000"  # four digits that count
+    assert number_format([NAN, 0.5, -2.0]) == "0.0000"
+
+
+def test_hovering_tells_only_what_the_study_measures(story: Story) -> None:
+    story.create()
+    story.run(0)
+    state = read_history(Location(story.study)).state
+    _, tooltips = details(state, list(state.records.values()))
+    assert [label for label, _ in tooltips][:3] == ["candidate", "accuracy", "loss"]
+    assert "params" not in dict(tooltips)
+
+
+def progress_of(story: Story, *values: float) -> tuple[str, Any]:
+    """Return the words above the first figure of a study with these results, and that figure."""
+    for number, value in enumerate(values):
+        story.propose(number)
+        measure(story, number, {"accuracy": value})
+    section = progress_section(read_history(Location(story.study)))
+    assert section is not None
+    return str(section.parts[0]), section.parts[2].children[0]  # type: ignore[union-attr]
+
+
+def test_results_that_are_mostly_the_same_hide_none_of_the_others(story: Story) -> None:
+    story.create()
+    words, plot = progress_of(story, *[0.9] * 15, *[0.5] * 3)
+    assert "far worse" not in words
+    assert plot.y_range.start < 0.5 < 0.9 < plot.y_range.end
+
+
+def test_results_that_are_far_worse_than_most_are_counted(story: Story) -> None:
+    story.create()
+    words, plot = progress_of(story, *(0.9 + n / 1000 for n in range(15)), 0.1)
+    assert " 1 far worse ones are outside the frame" in words
+    assert 0.1 < plot.y_range.start < 0.9
+
+
+def test_where_nothing_meets_the_constraints_there_is_no_best_so_far(story: Story) -> None:
+    story.create(constraints=[{"metric": "accuracy", "at_least": 2.0}])
+    words, _ = progress_of(story, 0.9, 0.8)
+    assert "There is no best so far" in words
+    text = page_of(story).text
+    assert "best so far (" not in text
+    assert "misses a constraint (x)" in text
+    assert "missesaccuracy at least 2" in text
+
+
+def shared(*parts: list[events.Event], folder: Path) -> History:
+    told = [event for part in parts for event in part]
+    created = next(event for event in told if isinstance(event, events.Created))
+    drivers = [event for event in told if isinstance(event, events.Opened)]
+    return History(Location(folder), state_of(told), {}, drivers, [], created)
+
+
+def test_shared_weights_alone_are_no_network(tmp_path: Path) -> None:
+    story = SupernetStory()
+    page = Page(build_report(shared(story.begin(), story.supernet(), folder=tmp_path)))
+    assert "No candidate of the search has completed yet" in page.text
+
+
+def test_scores_with_weights_that_were_given_up_decide_nothing(tmp_path: Path) -> None:
+    story = SupernetStory()
+    given_up = [story.ranked(-0.2, verdict="switched")]
+    trained = story.trained(9, "search", 0.5)
+    history = shared(
+        story.begin(), story.supernet(), story.samples(), given_up, trained, folder=tmp_path
+    )
+    section = decisions_section(history)
+    assert section is not None
+    (words,) = section.parts
+    assert "there are 1 different networks, each after 9 epochs" in words

@@ -25,7 +25,7 @@ def story(*reasons: str, nodes: tuple[str, ...] = ("n1/0", "n2/0")) -> Family:
 
 def shown(state: StudyState, tmp_path: Path) -> str | None:
     read = read_history(big_study(tmp_path, 4))
-    history = History(read.location, state, {}, read.drivers, read.created)
+    history = History(read.location, state, {}, read.drivers, [], read.created)
     section = failures_section(history)
     return section and "\n".join(str(part) for part in section.parts)
 
@@ -43,7 +43,7 @@ def test_failures_are_grouped_by_the_first_line_of_their_reason(tmp_path: Path) 
         ["1", "oom", "2", "2", "n1"],
     ]
     assert "trace" not in text
-    assert rows(text)[2:] == [["n1", "3", "4", "75.0 %"], ["n2", "1", "3", "33.3 %"]]
+    assert rows(text)[2:] == [["n1", "3", "4", "75 %"], ["n2", "1", "3", "33 %"]]
 
 
 def test_reasons_are_escaped_and_cut(tmp_path: Path) -> None:

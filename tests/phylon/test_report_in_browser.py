@@ -54,6 +54,16 @@ walk(document)
 return texts.join(" ")
 """
 
+_TOOLTIP_BACKGROUND = """
+const walk = (root) => {
+  for (const each of root.querySelectorAll("*")) {
+    if (each.shadowRoot?.querySelector(".bk-tooltip-content")) return each
+    const found = each.shadowRoot && walk(each.shadowRoot)
+    if (found) return found
+  }
+}
+return getComputedStyle(walk(document)).backgroundColor
+"""
 _WALK = """
 const found = []
 const walk = (root) => {
@@ -217,6 +227,17 @@ def test_colours_follow_the_chosen_number(page: Page) -> None:
     assert complaints(page.chrome) == []
 
 
+@pytest.mark.parametrize("width", [1112, 820, 400])
+def test_the_contents_are_in_sight_on_pages_of_any_width(page: Page, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    wider = "const { scrollWidth, clientWidth } = document.querySelector('nav ul')\n"
+    assert page.js(f"{wider}return scrollWidth - clientWidth") == 0
+    whole = "return document.documentElement.scrollWidth"
+    eventually(lambda: page.js(whole) <= width, "page that is no wider than the screen")
+    page.chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_hostile_names_are_shown_and_do_nothing(hostile: Page) -> None:
     assert complaints(hostile.chrome) == []
     assert hostile.js("return window.hacked ?? null") is None
@@ -236,6 +257,20 @@ def test_hovering_tells_hostile_names_as_they_are(hostile: Page) -> None:
     assert f"operator: {HOSTILE}" in said
     assert hostile.js("return window.hacked ?? null") is None
     assert complaints(hostile.chrome) == []
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_tooltips_are_as_light_or_dark_as_the_page(hostile: Page, is_dark: bool) -> None:
+    use_dark_mode(hostile.chrome, on=is_dark)
+    x, y = hostile.js(_POINT, f"{HOSTILE}2")
+    mouse = ActionBuilder(hostile.chrome)
+    mouse.pointer_action.move_to_location(round(x) + 30, round(y) + 30)
+    mouse.pointer_action.move_to_location(round(x), round(y))
+    mouse.perform()
+    eventually(lambda: hostile.js(_TOOLTIPS), "tooltip")
+    card = "return getComputedStyle(document.querySelector('.card')).backgroundColor"
+    assert hostile.js(_TOOLTIP_BACKGROUND) == hostile.js(card)
+    use_dark_mode(hostile.chrome, on=False)
 
 
 def test_nothing_is_fetched(hostile: Page) -> None:

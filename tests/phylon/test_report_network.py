@@ -39,7 +39,7 @@ def section_of(tmp_path: Path, decisions: Mapping[str, Any], *later: events.Even
     state.apply(events.Proposed(candidate=Candidate(0, Architecture(decisions))))
     for event in (events.Completed(candidate_id=0, metrics=metrics, seconds=65.0), *later):
         state.apply(event)
-    section = network_section(History(Location(tmp_path), state, {}, [], created))
+    section = network_section(History(Location(tmp_path), state, {}, [], [], created))
     assert section is not None
     return section
 
@@ -70,7 +70,8 @@ def test_there_is_none_before_a_candidate_has_completed(tmp_path: Path) -> None:
         uid="u", config={"objectives": [{"metric": "y"}]}, space={}, metrics=[]
     )
     assert (
-        network_section(History(Location(tmp_path), StudyState([created]), {}, [], created)) is None
+        network_section(History(Location(tmp_path), StudyState([created]), {}, [], [], created))
+        is None
     )
 
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
-from phylon import events
+import pytest
+
+from phylon import Choice, SearchSpace, events
 from phylon.config_file import load_config
 from phylon.history import History, read_history
 from phylon.report_sheet import sheet_section
@@ -37,7 +39,8 @@ def test_a_study_fills_the_sheet(tmp_path: Path) -> None:
     assert told["evaluations"].startswith(f"{state.completed} completed (search: ")
     assert told["failures"].startswith(str(state.failed))
     hours = sum(r.seconds * 0.5 for r in state.records.values()) / 3600
-    assert told["computing"].startswith(f"{hours:,.4g} CPU hours")
+    assert told["computing"].startswith(f"{hours:.5g} CPU hours")
+    assert told["the best network"].startswith("20 epochs, ")
     assert told["test split"] == "not met by any network of this study"
     finals = [item for item in told if item.endswith("trained again")]
     assert len(finals) == 3
@@ -47,10 +50,23 @@ def test_a_study_fills_the_sheet(tmp_path: Path) -> None:
 def test_the_test_split_was_met_once_by_the_winner(tmp_path: Path) -> None:
     history = read_history(big_study(tmp_path, 20))
     winners = [record.id for record in history.state.winners()]
-    history.state.apply(events.Tested(candidate_ids=winners, metrics={"test_acc": [0.5, 0.7]}))
-    told = answers(history)["test split"]
+    tested = events.Tested(candidate_ids=winners, metrics={"test_acc": [0.5, 0.7]})
+    history.state.apply(tested)
+    told = answers(replace(history, tests=[tested]))["test split"]
     assert told.startswith("met once, when all was decided, by 2 trainings of the winner: ")
     assert "test_acc 0.6000 ± 0.1414" in told
+
+
+def test_the_test_split_that_was_met_by_several_winners_is_told_of(tmp_path: Path) -> None:
+    history = read_history(big_study(tmp_path, 20))
+    earlier = events.Tested(candidate_ids=[0], metrics={"test_acc": [0.4]})
+    told = answers(replace(history, tests=[earlier]))["test split"]
+    assert told == "met by an earlier winner of this study, which went on since"
+    winners = [record.id for record in history.state.winners()]
+    later = events.Tested(candidate_ids=winners, metrics={"test_acc": [0.5, 0.7]})
+    history.state.apply(later)
+    told = answers(replace(history, tests=[earlier, later]))["test split"]
+    assert told.startswith("met 2 times, as the study went on after its end; the last time by 2 ")
 
 
 def test_networks_that_were_measured_twice_are_counted(tmp_path: Path) -> None:
@@ -100,6 +116,17 @@ def test_the_study_file_makes_the_same_study_and_holds_no_password(tmp_path: Pat
     assert again == expected
 
 
+@pytest.mark.parametrize(
+    ("decisions", "told"), [(5, "100,000 architectures"), (400, "about 10^400 architectures")]
+)
+def test_spaces_of_any_size_are_told(tmp_path: Path, decisions: int, told: str) -> None:
+    history = read_history(big_study(tmp_path, 2))
+    space = SearchSpace(**{f"d{n}": Choice(*range(10)) for n in range(decisions)})
+    created = replace(history.created, space=space.to_json())
+    empty = History(history.location, type(history.state)([created]), {}, [], [], created)
+    assert answers(empty)["search space"].startswith(told)
+
+
 def test_hostile_names_are_escaped_and_nothing_completed_is_no_matter(tmp_path: Path) -> None:
     text = text_of(read_history(hostile_study(tmp_path)))
     assert HOSTILE not in text
@@ -108,6 +135,6 @@ def test_hostile_names_are_escaped_and_nothing_completed_is_no_matter(tmp_path: 
     config = history.created.config
     fresh = events.Created(uid="u", config=config, space=history.created.space, metrics=[])
     empty = type(history.state)([fresh])
-    told = answers(History(history.location, empty, {}, [], fresh))
+    told = answers(History(history.location, empty, {}, [], [], fresh))
     assert told["evaluations"] == "none completed"
     assert told["end"] == "not reached yet"

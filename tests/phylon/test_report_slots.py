@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from phylon import events
 from phylon.history import History, read_history
+from phylon.report_candidates import operator_colours
 from phylon.report_lanes import OVERLAP, Clock, lanes
 from phylon.report_slots import slots_section
 from phylon.search.architecture import Architecture
@@ -102,7 +103,7 @@ def story(*, pause: float) -> History:
                 node="n",
             )
         )  # fmt: skip
-    return History(None, StudyState(told), {}, [opened, again], created)  # type: ignore[arg-type]
+    return History(None, StudyState(told), {}, [opened, again], [], created)  # type: ignore[arg-type]
 
 
 def test_time_without_a_driver_is_left_out_and_marked() -> None:
@@ -115,10 +116,20 @@ def test_time_without_a_driver_is_left_out_and_marked() -> None:
     section = slots_section(history)
     assert section is not None
     text = " ".join(part for part in section.parts if isinstance(part, str))
-    assert "On average 1 candidates were at work at once. That is 100 % of one slot" in text
+    assert "On average 1 candidate was at work at once. That is 100 % of one slot" in text
     assert "No driver ran once, 1:21:40 in all" in text
     (bar,) = [bar for bar in bars(figure_of(history))["sample"] if bar["id"] == 2]
     assert math.isclose(bar["right"] - bar["left"], 40 / 60, rel_tol=1e-5)  # in minutes
+
+
+def test_an_operator_has_the_same_colour_as_in_the_other_figures(tmp_path: Path) -> None:
+    history = read_history(big_study(tmp_path, 60))
+    for record in history.state.records.values():
+        if record.candidate.operator == "mutate":
+            record.state = "failed"
+    plot = figure_of(history)
+    (bar,) = (each for each in plot.renderers if each.name == "crossover")
+    assert bar.glyph.fill_color == operator_colours(history.state)["crossover"]
 
 
 def test_what_never_ran_on_a_node_is_not_drawn(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def made_up(tmp_path: Path, operator: str, metric: str, parents: tuple[int, ...]
     ]
     state = StudyState([created, *(events.Proposed(candidate=c) for c in born)])
     state.apply(events.Completed(candidate_id=1, metrics={metric: 1.0}, seconds=1.0))
-    return History(Location(tmp_path), state, {}, [], created)
+    return History(Location(tmp_path), state, {}, [], [], created)
 
 
 def test_there_is_no_tree_where_nobody_descends_from_another(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pyarrow import fs
 from benchmarks.scale import SPACE, driving, simulate
 from phylon import events
 from phylon.journal import JournalReader
+from phylon.keeping import Keeping
 from phylon.ledger import replay
 from phylon.proposer import Proposer
 from phylon.search import make_strategy
@@ -44,10 +45,13 @@ def test_results_of_many_slots_are_written_in_groups_and_each_once(
     history = list(JournalReader(fs.LocalFileSystem(), str(tmp_path / "journal")).read())
     completed = [e.candidate_id for e in history if isinstance(e, events.Completed)]
     assert sorted(completed) == list(range(CANDIDATES))
-    assert len(history) == 2 + 3 * CANDIDATES  # proposed, reported, completed
+    dropped = [n for e in history if isinstance(e, events.Dropped) for n in e.candidate_ids]
+    assert len(set(dropped)) == len(dropped) == CANDIDATES - 1  # all but the best
+    count = sum(not isinstance(event, events.Dropped) for event in history)
+    assert count == 2 + 3 * CANDIDATES  # proposed, reported, completed
     assert synced() < len(history) / 10
     proposer = Proposer(lambda: make_strategy("regularized_evolution", SPACE))
-    state = replay(history, proposer)
+    state = replay(history, proposer, Keeping(1))
     assert state.records == driver.state.records
     assert (state.completed, state.pending) == (CANDIDATES, {})
     assert proposer.asked == CANDIDATES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from phylon.cluster.location import CANDIDATES, Location
 from phylon.earlier import read_earlier
 from phylon.folders import CandidateFolders
 from phylon.journal import JournalReader, JournalWriter
+from phylon.keeping import Keeping
 from phylon.mlflow_plan import Projection
 from phylon.mlflow_record import STUDY
 from phylon.mlflow_writes import Point
@@ -28,7 +30,6 @@ from tests.phylon.supernet_story import (
     SEARCH,
     SUPERNET,
     SupernetStory,
-    state_of,
 )
 
 SPACE = SearchSpace(width=Integer(0, 99))
@@ -106,12 +107,18 @@ def test_the_supernet_is_a_run_with_its_own_name_and_epochs() -> None:
 # --- folders
 
 
-def follow(folder: Path, history: list[events.Event], state: StudyState) -> set[int]:
+def follow(
+    folder: Path, history: list[events.Event], before: Sequence[events.Event] = ()
+) -> set[int]:
     """Let the folders hear of a history, in which what is trained leaves one; return those kept."""
-    root = folder / CANDIDATES
-    with CandidateFolders(Location(folder), state, keep=1) as folders:
+    root, state, keeping = folder / CANDIDATES, StudyState(), Keeping(keep=1)
+    for event in before:
+        state.apply(event)
+        keeping.after(event, state)
+    with CandidateFolders(Location(folder), keeping) as folders:
         for event in history:
             state.apply(event)
+            keeping.after(event, state)
             if isinstance(event, events.Proposed) and not event.candidate.is_scored:
                 (root / str(event.candidate.id)).mkdir(parents=True)
             folders(event)
@@ -120,20 +127,18 @@ def follow(folder: Path, history: list[events.Event], state: StudyState) -> set[
 
 def test_the_supernet_stays_and_probes_go(tmp_path: Path) -> None:
     story = SupernetStory()
-    state = StudyState()
     *before, last = story.probes()
     begun = [*story.begin(), *story.supernet(), *story.samples(), *before]
-    assert follow(tmp_path, begun, state) == {SUPERNET, PROBES[-1]}
+    assert follow(tmp_path, begun) == {SUPERNET, PROBES[-1]}
     finished = events.Finished(reason="done")
     rest = [last, *story.search(), *story.finals(), finished]
-    assert follow(tmp_path, rest, state) == {SUPERNET, *FRESH, *EXTRACTED}
+    assert follow(tmp_path, rest, begun) == {SUPERNET, *FRESH, *EXTRACTED}
 
 
 def test_what_a_killed_driver_left_of_probes_is_removed(tmp_path: Path) -> None:
-    state = state_of(SupernetStory().until_search())
     for number in (SUPERNET, *PROBES):
         (tmp_path / CANDIDATES / str(number)).mkdir(parents=True)
-    assert follow(tmp_path, [], state) == {SUPERNET}
+    assert follow(tmp_path, [], SupernetStory().until_search()) == {SUPERNET}
 
 
 def test_scored_candidates_cost_no_removals(tmp_path: Path) -> None:
@@ -143,7 +148,7 @@ def test_scored_candidates_cost_no_removals(tmp_path: Path) -> None:
     """
     for number in SEARCH:
         (tmp_path / CANDIDATES / str(number)).mkdir(parents=True)
-    kept = follow(tmp_path, SupernetStory().whole(), StudyState())
+    kept = follow(tmp_path, SupernetStory().whole())
     assert kept == {SUPERNET, *SEARCH, *FRESH, *EXTRACTED}
 
 
@@ -152,7 +157,7 @@ def test_after_a_switch_the_best_of_those_that_were_trained_is_kept(tmp_path: Pa
     switch = [story.ranked(0.1, verdict="switched")]
     trained = [event for n, y in ((12, 0.5), (13, 0.3)) for event in story.trained(n, "search", y)]
     history = [*story.until_search(), *switch, *trained, events.Finished(reason="done")]
-    assert follow(tmp_path, history, StudyState()) == {SUPERNET, 12}
+    assert follow(tmp_path, history) == {SUPERNET, 12}
 
 
 # --- later studies

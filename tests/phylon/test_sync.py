@@ -36,10 +36,20 @@ def assert_whole(study: Study, client: MlflowClient) -> None:
 
 
 def test_a_study_that_was_never_tracked_is_sent_once(
-    new_study: NewStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    new_study: NewStudy,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     study, uri = new_study(), default_uri(tmp_path)
     run(study)
+    with monkeypatch.context() as broken:
+        broken.setattr("sys.executable", "false")
+        assert sync(study, "--tracking", uri) == FAILED
+    said = capsys.readouterr().err
+    assert "`phylon report` failed: exit code 1; mend that, then call `phylon sync` again" in said
+    for file in (study.folder / "tracking").glob("*.jsonl"):
+        file.unlink()
     assert sync(study, "--tracking", uri) == FINISHED
     said = capsys.readouterr().out
     assert f"sent {len(journal(study))} events" in said

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from mlflow.entities import Run
 from phylon import events
 from phylon.cluster.location import Location
 from phylon.mlflow_client import default_uri
+from phylon.mlflow_extras import Extras
+from phylon.mlflow_runs import RunsLostError
+from phylon.mlflow_sender import Sender
 from phylon.tracker import run_ids
 from tests.phylon import tracking
 from tests.phylon.tracking import track, tracker_of, without_report
@@ -119,11 +123,18 @@ def test_names_and_values_that_mlflow_does_not_take_are_made_fit(
     story.propose(0, **{f"decision_{i}": i for i in range(250)}, **{"d" * 300: "v" * 7000})
     story.train(0, **{"f1 (macro)": 0.5, "a//b": 1.0, "..": 2.0})
     story.complete(0)
+    story.propose(1)
+    reason = "caf\udce9.png is missing\0" + "r" * 10_000  # what a file's name may well hold
+    story.tell(events.Failed, candidate_id=1, reason=reason)
     track(story.study, uri)
-    run = runs_of(story, client)[1][0]
+    study, children = runs_of(story, client)
+    run = children[0]
     assert run.info.status == "FINISHED"
     assert len(run.data.params) == 254
     assert run.data.metrics["f1 _macro_"] == 0.5
+    assert len(study.data.params["note"]) == 6000
+    assert children[1].info.status == "FAILED"
+    assert children[1].data.tags["phylon.reason"].startswith("caf?.png is missing?rrr")
 
 
 def test_interrupted_study_leaves_no_run_running_and_goes_on_with_the_same(
@@ -164,6 +175,26 @@ def test_tracker_follows_a_study_while_it_runs(
     story.finish()
     assert tracker.close(60) == 0
     assert_complete(story, 2, client)
+
+
+def test_search_that_is_never_idle_has_its_documents_all_the_same(
+    story: Story, uri: str, client: MlflowClient
+) -> None:
+    story.create()
+    story.propose(0)
+    tracker = tracker_of(story.study, uri)
+    deadline = time.monotonic() + 60
+    files: set[str] = set()
+    while "space.json" not in files:
+        assert time.monotonic() < deadline, "there is none"
+        for _ in range(20):
+            story.tell(events.Lost, candidate_id=0, reason="no luck", innocent=True)
+            time.sleep(0.02)
+        if experiment := client.get_experiment_by_name(story.study.name):
+            for run in client.search_runs([experiment.experiment_id], "tags.phylon.kind = 'study'"):
+                files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    story.finish()
+    assert tracker.close(60) == 0
 
 
 def test_lost_record_costs_nothing_but_a_search(
@@ -219,4 +250,25 @@ def test_study_that_was_deleted_in_mlflow_is_sent_again(
     client.delete_run(runs_of(story, client)[0].info.run_id)
     story.finish()
     track(story.study, uri)
+    assert_complete(story, 2, client)
+
+
+def test_study_that_is_found_deleted_when_a_document_is_sent_is_sent_again(
+    story: Story, uri: str, client: MlflowClient
+) -> None:
+    story.create()
+    story.run(0, 1)
+    story.finish()
+    place = Location(story.study)
+    sender = Sender(place, uri, Extras(place, None, None))
+    with closing(sender), sender.opened():
+        while sender.send_stretch():
+            pass
+        client.delete_run(runs_of(story, client)[0].info.run_id)
+        sender.disconnect()  # as after an outage
+        with pytest.raises(RunsLostError):
+            sender.send_extra("space.json")
+        while sender.send_stretch():
+            pass
+        assert sender.send_extra("space.json")
     assert_complete(story, 2, client)

@@ -49,7 +49,7 @@ def story(
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("phylon.tracker.MAX_BACKOFF_S", 0.1)
+    monkeypatch.setattr("phylon.mlflow_trouble.MAX_BACKOFF_S", 0.1)
     without_report(monkeypatch.setattr)
 
 
@@ -96,6 +96,25 @@ def test_failing_answers_are_made_up_for_and_warned_of_once(
     (said,) = [text for text in warnings_in(caplog) if "cannot be used now" in text]
     assert "the server answers 500" in said
     assert "look into its log" in said
+
+
+def test_what_a_server_fails_to_take_is_sent_again_whatever_users_have_set_for_their_trainings(
+    proxy: Proxy, server: Server, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_LOGGING", "true")
+
+    def answer(number: int) -> Answer | None:
+        is_batch = "log-batch" in proxy.requests[number][1]
+        return (500, {}, b"oops") if is_batch and number < 16 else None
+
+    proxy.answer = answer
+    story.create()
+    story.run(*range(4))
+    story.finish()
+    tracker = tracker_of(story.study, proxy.uri)
+    wait_until(lambda: len(proxy.requests) > 16, "the server is given up")
+    assert tracker.close(60) == 0
+    assert_each_point_once(story.study.name, 4, story.epochs, MlflowClient(server.uri))
 
 
 def test_a_server_that_wants_to_be_left_alone_is_left_alone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 from mlflow import MlflowClient
 
 from phylon.mlflow_client import default_uri
-from tests.phylon.tracking import runs_of, tracker_of, wait_until
+from phylon.mlflow_report import ReportArtifact
+from tests.phylon.tracking import runs_of, tracker_of, wait_until, without_report
 
 Story = Any  # see conftest.py
 
@@ -55,6 +57,30 @@ def test_report_is_replaced_while_the_study_grows_and_at_its_end(
     ]
     assert artifact.file_size == file.stat().st_size
     assert "the budget is spent" in file.read_text(encoding="utf-8")
+
+
+def test_study_that_ends_while_a_report_is_sent_gets_there_whole(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_sending, may_go_on = threading.Event(), threading.Event()
+    without_report(monkeypatch.setattr)
+    build = ReportArtifact._build
+
+    def slow(self: ReportArtifact) -> Any:
+        is_sending.set()
+        assert may_go_on.wait(60)
+        return build(self)
+
+    monkeypatch.setattr("phylon.mlflow_report.FIRST_S", 0.0)
+    monkeypatch.setattr(ReportArtifact, "_build", slow)
+    story.create()
+    train(story, 0)
+    tracker = tracker_of(story.study, default_uri(tmp_path))
+    assert is_sending.wait(60)
+    train(story, 1)
+    story.finish()
+    threading.Timer(0.5, may_go_on.set).start()  # by then it was asked to close
+    assert tracker.close(60) == 0
 
 
 def test_report_that_cannot_be_built_is_told_of_once_and_harms_nothing(

@@ -37,12 +37,15 @@ def story(tmp_path: Path, new_story: Callable[[Path], Story]) -> Story:
     return new_story(tmp_path / "study")
 
 
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:9", "postgresql+psycopg2://me:secret@127.0.0.1:9/runs"]
+)
 def test_unreachable_server_is_warned_of_once_and_does_not_hold_up_the_end(
-    story: Story, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    uri: str, story: Story, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("phylon.tracker.MAX_BACKOFF_S", 0.1)
+    monkeypatch.setattr("phylon.mlflow_trouble.MAX_BACKOFF_S", 0.1)
     story.create()
-    tracker = tracker_of(story.study, "http://127.0.0.1:9")
+    tracker = tracker_of(story.study, uri)
     wait_until(lambda: "Connection refused" in tracker.status, "the tracker does not notice")
     story.run(0)
     time.sleep(1)
@@ -52,6 +55,7 @@ def test_unreachable_server_is_warned_of_once_and_does_not_hold_up_the_end(
     warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert [WARNING in text for text in warnings] == [True, False]
     assert f"the last {story.events} events; `phylon sync" in warnings[1]
+    assert "secret" not in caplog.text
 
 
 def test_server_that_never_answers_is_given_up_in_time(story: Story) -> None:
@@ -70,7 +74,7 @@ def test_server_that_is_away_at_first_and_dies_in_the_middle_ends_up_with_everyt
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("phylon.tracker.MAX_BACKOFF_S", 0.5)
+    monkeypatch.setattr("phylon.mlflow_trouble.MAX_BACKOFF_S", 0.5)
     server = Server(tmp_path)
     story.create()
     tracker = tracker_of(story.study, server.uri)
@@ -112,7 +116,7 @@ def test_server_that_is_killed_at_random_moments_ends_up_with_everything_once(
     story: Story, lasting_server: Server, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The study goes on meanwhile; each time, its candidates are somewhere between two calls."""
-    monkeypatch.setattr("phylon.tracker.MAX_BACKOFF_S", 0.5)
+    monkeypatch.setattr("phylon.mlflow_trouble.MAX_BACKOFF_S", 0.5)
     monkeypatch.setattr("phylon.tracker.REST_S", 0.05)
     monkeypatch.setattr("phylon.mlflow_backlog.STRETCH", 40)
     rng = random.Random(seed)

@@ -23,8 +23,8 @@ from phylon.search import (
 from phylon.search.ensemble import Ensemble
 from phylon.search.errors import ConfigurationError
 from phylon.search.path_encoding import PATHS, path_encoding, paths
-from phylon.search.strategy import Known
-from phylon.search.testing import EVERY_NODE
+from phylon.search.proposal import Known
+from phylon.search.testing_runs import EVERY_NODE
 
 CELL = Cell(4, ("none", "skip_connect", "conv", "pool"))
 CELLS = SearchSpace(cell=CELL)

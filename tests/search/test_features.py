@@ -6,7 +6,7 @@ import pytest
 
 from phylon.search import Architecture, Block, Cell, Choice, Float, Integer, Repeat, SearchSpace
 from phylon.search.features import Features
-from phylon.search.testing import EVERY_NODE
+from phylon.search.testing_runs import EVERY_NODE
 
 CELL = Cell(4, ("none", "skip_connect", "conv", "pool"))
 

@@ -20,7 +20,7 @@ from phylon.search import (
 from phylon.search.errors import ConfigurationError, SpaceExhausted, StudyError
 from phylon.search.evolution import Evolution
 from phylon.search.halving import Halving, halving
-from phylon.search.strategy import Known
+from phylon.search.proposal import Known
 
 SPACE = SearchSpace(x=Float(0.0, 1.0))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from phylon.search import Block, Choice, Float, Integer, Repeat, SearchSpace
 from phylon.search.architecture import Architecture
-from phylon.search.bootstrap import intervals
+from phylon.search.bootstrap import intervals, mean_interval
 from phylon.search.importance import (
     LEAST,
     MOST,
@@ -155,6 +155,14 @@ def test_what_is_exchanged_is_a_network_of_the_space(seed: int, data: st.DataObj
     assert made.flat[name] == networks[donor].flat[name]
     if networks[own].flat[name] == networks[donor].flat[name]:
         assert made == networks[own]
+
+
+def test_intervals_of_few_values_hold_the_mean_as_often_as_they_say() -> None:
+    samples = np.random.default_rng(0).normal(size=(400, 5))
+    ends = [mean_interval(sample) for sample in samples]
+    assert 0.93 <= np.mean([low <= 0.0 <= high for low, high in ends]) <= 0.98
+    assert mean_interval([3.0] * 5) == (3.0, 3.0)
+    assert np.isfinite(mean_interval([1e200, -1e200, 3.0])).all()
 
 
 def test_intervals_hold_the_mean_as_often_as_they_say() -> None:

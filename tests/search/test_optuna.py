@@ -27,7 +27,8 @@ from phylon.search import (
 from phylon.search.errors import ConfigurationError
 from phylon.search.optuna_search import SAMPLERS
 from phylon.search.optuna_space import built, distribution, numbers
-from phylon.search.testing import EVERY_NODE, MakeStrategy, StrategyTests, asynchronous, digest
+from phylon.search.testing import MakeStrategy, StrategyTests, digest
+from phylon.search.testing_runs import EVERY_NODE, asynchronous
 
 # As in test_strategy_contract.py, and a new version of Optuna may change them too. The Gaussian
 # process is left out: it is the same on one machine, but not to nine digits on all.

@@ -21,7 +21,7 @@ from phylon.search import (
 from phylon.search.complexity import complexity, most_complex, resize
 from phylon.search.errors import ConfigurationError
 from phylon.search.pnas import Pnas
-from phylon.search.testing import EVERY_NODE
+from phylon.search.testing_runs import EVERY_NODE
 
 CELL = Cell(5, ("none", "skip_connect", "conv", "pool"))
 SPACE = SearchSpace(cell=CELL, tail=Repeat(Choice("a", "b"), 1, 3), lr=Float(1e-3, 1.0, log=True))

@@ -24,8 +24,8 @@ from phylon.search import (
 from phylon.search.controller import Controller
 from phylon.search.decisions import Decision, decide, decisions, questions
 from phylon.search.errors import ConfigurationError
-from phylon.search.strategy import Known
-from phylon.search.testing import EVERY_NODE
+from phylon.search.proposal import Known
+from phylon.search.testing_runs import EVERY_NODE
 
 SPACE = SearchSpace(
     {

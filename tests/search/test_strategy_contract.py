@@ -6,6 +6,8 @@ import pytest
 
 from phylon.search import STRATEGIES
 from phylon.search.halving import halving
+from phylon.search.lamarckian import lamarckian
+from phylon.search.pbt import pbt
 from phylon.search.regularized_evolution import regularized_evolution
 from phylon.search.testing import MakeStrategy, StrategyTests, digest
 
@@ -17,8 +19,12 @@ GOLDEN = {
     "halving of random": "5d99b7ca556036ee",
     "halving of regularized_evolution": "7025764ef70f41aa",
     "hill_climb": "1edc8cd387f867f2",
+    "lamarckian": "2e642dcc9f8d80d1",
+    "lamarckian by generations": "57e66724d0e82c08",
     "local_search": "d28b5245a8a2bab7",
     "nsga2": "c7e2188f0d9465de",
+    "pbt": "172f3e3b44051b7e",
+    "pbt by generations": "0f4023d09b3879ce",
     "pnas": "68b5ce87269001bf",
     "random": "f7ccfc9a156c6869",
     "regularized_evolution": "6399287310f4312e",
@@ -38,6 +44,8 @@ MAKES: dict[str, MakeStrategy] = {
     "halving of regularized_evolution": partial(
         halving, of={"name": "regularized_evolution", "population": 5, "sample": 3}, epochs=8, eta=2
     ),
+    "lamarckian by generations": partial(lamarckian, generational=True),
+    "pbt by generations": partial(pbt, generational=True),
     "regularized_evolution with crossover": partial(regularized_evolution, crossover=0.5),
     "regularized_evolution with repeats": partial(regularized_evolution, repeats=True),
 }

@@ -20,7 +20,8 @@ from phylon.search.acquisition import best_of
 from phylon.search.errors import ConfigurationError
 from phylon.search.observations import Observations
 from phylon.search.pareto import hypervolume
-from phylon.search.strategy import Known, Strategy
+from phylon.search.proposal import Known
+from phylon.search.strategy import Strategy
 
 CELL = Cell(4, ("none", "skip_connect", "conv", "pool"))
 NETS = SearchSpace(cell=CELL, depth=Integer(1, 6), act=Choice("relu", "gelu", "tanh"))

@@ -15,6 +15,7 @@ from phylon.search import (
     neighbours,
 )
 from phylon.search.errors import SpaceError
+from phylon.search.variation import perturb
 
 
 def children(space: SearchSpace, net: Architecture, n: int = 400) -> list[Architecture]:
@@ -46,6 +47,45 @@ def test_wide_integers_and_narrow_floats_still_change() -> None:
     )
     net = Architecture({"wide": 2**53, "pair": 2, "thin": 1.0})
     assert all(c != net and c in space for c in children(space, net))
+
+
+def test_what_is_fixed_is_not_mutated() -> None:
+    space = SearchSpace(lr=Float(0.0, 1.0), layers=Repeat(Block(drop=Float(0.0, 1.0)), 1, 3))
+    net = Architecture({"lr": 0.5, "layers": [{"drop": 0.1}, {"drop": 0.2}]})
+    rng = np.random.default_rng(0)
+    found = [mutate(space, net, rng=rng, fixed=(Float,)) for _ in range(50)]
+    assert {len(each["layers"]) for each in found} == {1, 3}
+    assert {each["lr"] for each in found} == {0.5}
+    with pytest.raises(SpaceError, match="no decision with an alternative"):
+        mutate(SearchSpace(lr=Float(0.0, 1.0)), Architecture({"lr": 0.5}), rng=rng, fixed=(Float,))
+
+
+def test_floats_are_multiplied_within_their_range_or_drawn_anew_and_nothing_else_changes() -> None:
+    space = SearchSpace(
+        lr=Float(1e-4, 1.0, log=True),
+        layers=Repeat(Block(drop=Float(0.0, 0.5), width=Integer(1, 99)), 0, 2),
+        op=Choice("a", "b"),
+    )
+    net = Architecture({"lr": 0.9, "layers": [{"drop": 0.0, "width": 5}], "op": "a"})
+    rng = np.random.default_rng(0)
+    found = [perturb(space, net, rng=rng) for _ in range(800)]
+    rates = [each["lr"] for each in found]
+    assert 0.3 < rates.count(0.9 * 0.8) / 800 < 0.45
+    assert 0.3 < rates.count(1.0) / 800 < 0.45
+    assert len({each["layers"][0]["drop"] for each in found}) == 800  # zero is drawn anew
+    assert {(each["op"], each["layers"][0]["width"]) for each in found} == {("a", 5)}
+    assert all(each in space for each in found)
+
+
+def test_levels_are_perturbed_to_others() -> None:
+    space = SearchSpace(a=Float(0.0, 0.4, levels=5), b=Float(1e-3, 1.0, log=True, levels=4))
+    rng = np.random.default_rng(0)
+    found = [perturb(space, Architecture({"a": 0.2, "b": 0.01}), rng=rng) for _ in range(800)]
+    for name, near in (("a", {0.1, 0.3}), ("b", {0.001, 0.1})):
+        assert sum(each[name] in near for each in found) > 600
+        assert {each[name] for each in found} == {*space.root.children[name].enumerate()}
+    at_the_end = [perturb(space, Architecture({"a": 0.4, "b": 1.0}), rng=rng) for _ in range(200)]
+    assert {0.4, 0.3} <= {each["a"] for each in at_the_end}
 
 
 def test_another_branch_is_drawn_whole() -> None:

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from phylon.search import Architecture, Candidate, Context, Evaluator, Measurement, evaluation
 from phylon.search.errors import ConfigurationError, EvaluationError
-from phylon.search.evaluation import Weights
+from phylon.search.evaluation import Published, Weights
 from phylon.search.objective import Objective
 from phylon.trainables import LightningEvaluator, Training
 from phylon.trainables.sharing import Sharing
@@ -44,7 +44,9 @@ def evaluate(
     made: SupernetEvaluator, candidate: Candidate, folder: Path, weights: Weights
 ) -> list[Measurement]:
     found: list[Measurement] = []
-    made.evaluate(candidate, Context(folder, found.append, weights={0: weights}.__getitem__))
+    made.evaluate(
+        candidate, Context(folder, found.append, weights={0: Published(weights)}.__getitem__)
+    )
     return found
 
 
@@ -83,9 +85,9 @@ def test_other_weights_are_taken_when_another_version_is_asked_for(
 ) -> None:
     made, asked = evaluator(), []
 
-    def versions(version: int) -> Weights:
+    def versions(version: int) -> Published:
         asked.append(version)
-        return {name: array * (1 + version) for name, array in weights.items()}
+        return Published({name: array * (1 + version) for name, array in weights.items()})
 
     losses = []
     for version in (0, 0, 1, 1):
@@ -103,8 +105,9 @@ def test_a_candidate_that_inherits_begins_with_the_weights_of_its_path(
     made = evaluator(Lines(rate=0.0))
     heir = Candidate(7, FIRST, phase="final", inherit_from=0)
     fresh = Candidate(8, FIRST, phase="final")
-    evaluate(made, heir, tmp_path / "7", weights)
-    evaluate(made, fresh, tmp_path / "8", weights)
+    inherited = evaluate(made, heir, tmp_path / "7", weights)
+    assert [each.metrics["inherited_share"] for each in inherited] == [1.0, 1.0]
+    assert "inherited_share" not in evaluate(made, fresh, tmp_path / "8", weights)[-1].metrics
     network, _ = made.network(heir, tmp_path / "7")
     path = f"network.0.{FIRST['first']}.0.weight"
     assert torch.equal(network[0][0].weight, torch.from_numpy(weights[path]))
@@ -122,7 +125,7 @@ def test_a_checkpoint_of_its_own_goes_before_what_it_inherits(
         if measurement.step == 2:
             raise KeyboardInterrupt
 
-    context = Context(tmp_path / "killed", kill, weights=lambda _: weights)
+    context = Context(tmp_path / "killed", kill, weights=lambda _: Published(weights))
     with pytest.raises(KeyboardInterrupt):
         evaluator(epochs=4).evaluate(heir, context)
     resumed: list[Measurement] = []  # without any weights to be had

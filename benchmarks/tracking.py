@@ -6,8 +6,8 @@ The same candidates (200 unless told), with 10 metrics after each of 10 epochs, 
 `MLflowLoggerCallback` from a run of Ray Tune, and by phylon's tracker from the journal of a study
 that takes a minute. Counted are the HTTP requests that leave the driver, and the processor seconds
 that it spends on logging: for Ray in the callback, for phylon in the tracker's thread. (The report,
-which Ray's callback has none of, is built by another process and is not counted.) Then studies
-run without tracking and with a server that is not there, in either order; printed is the median ratio
+which Ray's callback has none of, is built by another process and is not counted.) Then studies run
+without tracking and with a server that is not there, in either order; printed is the median ratio
 of the pairs. MLflow is imported beforehand, which takes either of them the same few seconds.
 """
 

@@ -17,7 +17,6 @@ from phylon.search.evaluation import Team
 from phylon.search.objective import Objective
 from phylon.search.space import SearchSpace
 from phylon.trainables.folder import write_whole
-from phylon.trainables.path_draws import PathDraws
 from phylon.trainables.shared_training import SharedTraining
 from phylon.trainables.supernet import Supernet
 from phylon.trainables.teamwork import agreed
@@ -75,7 +74,6 @@ class EnasTraining(SharedTraining):
         samples: int,
     ) -> None:
         super().__init__(inner, supernet, space, seed, team)
-        self._draws = PathDraws(space, supernet)
         self._objective = objective
         self._advice = advice
         self._samples = samples
@@ -91,11 +89,11 @@ class EnasTraining(SharedTraining):
 
     def paths(self, rng: np.random.Generator) -> Sequence[Architecture]:
         """Draw one at random in the first half, then let the controller draw it."""
-        return [self._sampled(rng) if self._has_begun else self._draws.draw(rng)]
+        return [self._sampled(rng) if self._has_begun else self.draws.draw(rng)]
 
     def update(self, optimizer: Any) -> None:  # noqa: ANN401 - Lightning wraps it
         """Follow the gradients as far as `PathDraws` says."""
-        self._draws.step(optimizer)
+        self.draws.step(optimizer)
 
     def on_train_epoch_end(self) -> None:
         """Let the controller learn, and give its advice after the last epoch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast, final
 
 import numpy as np
@@ -88,6 +88,7 @@ class SharedTraining(LightningModule, ABC):
         self.factor = 1.0
         self._applied = 1.0
         self._select = supernet.select
+        self._new_draws = partial(PathDraws, space, supernet)
         self._space = space
         self._seed = seed
         self._team = team
@@ -158,6 +159,11 @@ class SharedTraining(LightningModule, ABC):
         self.inner.on_load_checkpoint(checkpoint)
 
     @cached_property
+    def draws(self) -> PathDraws:
+        """What paths are drawn by at random."""
+        return self._new_draws()
+
+    @cached_property
     def held_out(self) -> HeldOut:
         """What paths are tried on."""
         return HeldOut(cast("Any", self.trainer).datamodule, self._seed, self.device)
@@ -184,24 +190,13 @@ class UniformTraining(SharedTraining):
     SPOS (Guo et al. 2020, https://arxiv.org/abs/1904.00420), with the chances of `PathDraws`.
     """
 
-    def __init__(
-        self,
-        inner: LightningModule,
-        supernet: Supernet,
-        space: SearchSpace,
-        seed: int,
-        team: Team,
-    ) -> None:
-        super().__init__(inner, supernet, space, seed, team)
-        self._draws = PathDraws(space, supernet)
-
     def paths(self, rng: np.random.Generator) -> Sequence[Architecture]:
         """Draw one."""
-        return [self._draws.draw(rng)]
+        return [self.draws.draw(rng)]
 
     def update(self, optimizer: Any) -> None:  # noqa: ANN401 - Lightning wraps it
         """Follow the gradients as far as `PathDraws` says."""
-        self._draws.step(optimizer)
+        self.draws.step(optimizer)
 
 
 @final

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
+from json import JSONDecodeError
 from typing import Any, Generic, TypeVar, final
+from weakref import WeakValueDictionary
 
 from phylon.cluster.location import CANDIDATES, Location
 from phylon.cluster.patience import patiently
@@ -19,6 +21,7 @@ T = TypeVar("T")
 FILE = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 METADATA = "phylon"
+RESTORE = "put the file back, or begin the study again under another name"
 
 ROOM_BYTES = 1 << 30
 """How much the object stores of a cluster hold of a study's weights, at most."""
@@ -33,15 +36,16 @@ def read_weights(study: Location, candidate_id: int) -> Published:
         EvaluationError: There is nothing, or it cannot be read.
     """
     folder = study / CANDIDATES / candidate_id
-    restore = "put the file back, or begin the study again under another name"
     try:
         arrays, metadata = _read(folder / FILE)
+        about = json.loads(metadata.pop(METADATA, "{}"))
     except FileNotFoundError:
         raise EvaluationError(
             f"`{folder / FILE}` does not exist, so there are no weights of candidate "
-            f"{candidate_id} to go by; {restore}"
+            f"{candidate_id} to go by; {RESTORE}"
         ) from None
-    about = json.loads(metadata.pop(METADATA, "{}"))
+    except JSONDecodeError as error:
+        raise EvaluationError(f"`{folder / FILE}` cannot be read ({error}); {RESTORE}") from error
     tied = {name: arrays[kept] for name, kept in metadata.items() if kept in arrays}
     try:
         optimizer, _ = _read(folder / OPTIMIZER)
@@ -60,14 +64,13 @@ def _read(file: Location) -> tuple[Weights, dict[str, str]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    restore = "put the file back, or begin the study again under another name"
     try:
         data = patiently(file.read, file)
         weights = load(data)
     except FileNotFoundError:
         raise
     except (OSError, SafetensorError) as error:
-        raise EvaluationError(f"`{file}` cannot be read ({error}); {restore}") from error
+        raise EvaluationError(f"`{file}` cannot be read ({error}); {RESTORE}") from error
     except KeyError as error:
         raise EvaluationError(
             f"`{file}` holds numbers of type {error.args[0]}, which NumPy does not have; let the "
@@ -116,7 +119,7 @@ class Lender:
 
     def __init__(self) -> None:
         self._held: OrderedDict[int, tuple[Any, int]] = OrderedDict()
-        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def lend(self, study: Location, candidate_id: int, lost: str) -> tuple[Any] | str:
         """Return a reference to what a candidate published, or why there is none.
@@ -126,7 +129,7 @@ class Lender:
             candidate_id: The candidate.
             lost: The reference, as text, that led to nothing when it was lent before.
         """
-        async with self._locks[candidate_id]:
+        async with self._locks.setdefault(candidate_id, asyncio.Lock()):
             if candidate_id in self._held and self._held[candidate_id][0].hex() == lost:
                 del self._held[candidate_id]
             if candidate_id not in self._held:
@@ -180,9 +183,9 @@ def publisher(mailbox: Any, study: Location) -> Callable[[int], None]:  # noqa: 
 def borrower(mailbox: Any, study: Location) -> Latest[Published]:  # noqa: ANN401 - a Ray actor
     """Return what takes weights from the object store of the worker's node, without a copy.
 
-    If the worker that held them is gone, by itself or with its node, they come from the storage. It
-    raises `EvaluationError` if there are none, or they cannot be read, and `GivenBack` when the
-    mailbox has died, and the run ends.
+    If the worker that held them is gone, by itself or with its node, or there is no room for them,
+    they come from the storage. It raises `EvaluationError` if there are none, or they cannot be
+    read, and `GivenBack` when the mailbox has died, and the run ends.
 
     Args:
         mailbox: Lends them.
@@ -199,7 +202,12 @@ def borrower(mailbox: Any, study: Location) -> Latest[Published]:  # noqa: ANN40
 
     def borrow(candidate_id: int) -> Published:
         import ray
-        from ray.exceptions import ObjectLostError, RayActorError
+        from ray.exceptions import (
+            ObjectLostError,
+            ObjectStoreFullError,
+            OutOfDiskError,
+            RayActorError,
+        )
 
         try:
             reference = lent(candidate_id)
@@ -207,6 +215,8 @@ def borrower(mailbox: Any, study: Location) -> Latest[Published]:  # noqa: ANN40
                 published: Published = ray.get(reference)
             except ObjectLostError:
                 published = ray.get(lent(candidate_id, lost=reference.hex()))
+        except (ObjectStoreFullError, OutOfDiskError):
+            return read_weights(study, candidate_id)
         except (RayActorError, ObjectLostError) as error:
             raise GivenBack("the mailbox died") from error
         for array in (*published.arrays.values(), *published.optimizer.values()):

@@ -22,7 +22,7 @@ class Generations(Strategy):
     matter in which order they came, or how fast.
 
     Args:
-        inner: Proposes; new. It numbers candidates as this one does.
+        inner: Proposes; new, and without promotions. It numbers candidates as this one does.
         size: How many candidates a generation has.
     """
 

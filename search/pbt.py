@@ -184,8 +184,8 @@ def pbt(
     if candidates is not None and population > candidates:
         raise ConfigurationError(
             f"strategy.population is {population}, but budget.candidates is {candidates}, so not "
-            f"every member would train; allowed: integers from 2 to {candidates}. Each step of a "
-            "member counts: for 10 steps let the budget be 10 times the population"
+            f"every member would train; lower the population, or raise the budget to {population} "
+            "or more. Each step of a member counts: for 10 steps let it be 10 times the population"
         )
     trained = Pbt(
         space,

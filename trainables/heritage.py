@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 SHARE = "inherited_share"
 """The metric that says how much of a network came from its parent, from 0 to 1."""
 
-COUNT = "step"
 MISFITS = (PhylonError, LookupError, TypeError, ValueError, RuntimeError)
 """What reading, comparing and filling raise if a file is damaged or of another version."""
 
@@ -64,7 +63,7 @@ class Heritage:
                     kept = self.kept.get(names.get(parameter, ""), {})
                     if usual and _fits(kept, usual, parameter):
                         optimizer.state[parameter] = {
-                            kind: kept[kind].to(like.device, like.dtype)
+                            kind: _as_usual(kept[kind], like, parameter)
                             for kind, like in usual.items()
                         }
 
@@ -94,7 +93,8 @@ def take_over(
         if isinstance(error, GivenBack) or is_out_of_memory(error):
             raise
         told = isinstance(error, PhylonError)
-        reason = str(error) if told else f"{type(error).__name__}: {error}"
+        what = f"{type(error).__name__}: {error}"
+        reason = str(error) if told else f"its parent's do not fit ({what})"
         log.warning("candidate %d begins with random weights: %s", candidate.id, reason)
         return Heritage(0.0, f"began with random weights: {reason}")
 
@@ -125,8 +125,9 @@ def _descend(
 def keep(module: nn.Module, optimizers: Sequence[Optimizer]) -> Weights:
     """Return what optimizers keep of a module's parameters, by ``KIND:PARAMETER``.
 
-    That is tensors of the parameter's own shape, and the number of steps. What is kept otherwise is
-    of no use to other networks; then nothing is returned of the parameter.
+    That is tensors of the parameter's own shape, and single numbers, such as how many steps it
+    made. What is kept otherwise is of no use to other networks; then nothing is returned of the
+    parameter.
     """
     names: dict[Tensor, str] = {it: name for name, it in module.named_parameters()}
     kept: dict[str, NDArray[np.generic]] = {}
@@ -135,20 +136,25 @@ def keep(module: nn.Module, optimizers: Sequence[Optimizer]) -> Weights:
             if parameter in names and _is_common(state, parameter):
                 for kind, tensor in state.items():
                     known = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-                    kept[f"{kind}:{names[parameter]}"] = known.numpy(force=True)
+                    # safetensors takes an array's numbers as they lie in memory.
+                    kept[f"{kind}:{names[parameter]}"] = known.contiguous().numpy(force=True)
     return kept
 
 
 def _is_common(state: Mapping[str, Any], parameter: Tensor) -> bool:
-    return all(
-        isinstance(it, Tensor) and it.shape == (torch.Size() if kind == COUNT else parameter.shape)
-        for kind, it in state.items()
-    )
+    shapes = torch.Size(), parameter.shape
+    return all(isinstance(it, Tensor) and it.shape in shapes for it in state.values())
 
 
 def _fits(kept: Kept, usual: Kept, parameter: Tensor) -> bool:
     """Whether an optimizer keeps just this of a parameter, and can go on with it."""
     return kept.keys() == usual.keys() and _is_common(kept, parameter)
+
+
+def _as_usual(kept: Tensor, like: Tensor, parameter: Tensor) -> Tensor:
+    """Return what was kept where an optimizer looks for it, and as the parameter lies in memory."""
+    shaped = parameter if kept.shape == parameter.shape else kept
+    return torch.empty_like(shaped, dtype=like.dtype, device=like.device).copy_(kept)
 
 
 def _usual(optimizer: Optimizer, group: dict[str, Any]) -> list[Kept]:

@@ -54,7 +54,8 @@ def inherit(weights: Weights, child: nn.Module, kinship: Kinship | None, seed: i
         seed: Of which channels are copied where a layer is wider, and how weights are split.
 
     Raises:
-        EvaluationError: The weights are not those of the parent's architecture, or not finite.
+        EvaluationError: The weights are not those of the parent's architecture, or not finite, or
+            the kinship is not that of this child.
     """
     if kinship is None:
         return _by_name(weights, child)
@@ -66,11 +67,22 @@ def inherit(weights: Weights, child: nn.Module, kinship: Kinship | None, seed: i
     for name, layer in kinship.child.items():
         beginning = heir.layer(name)
         inherited += beginning.inherited
-        for each, tensor in beginning.tensors.items():
-            state[f"{name}.{each}"] = tensor.to(state[f"{name}.{each}"].dtype)
+        _put(state, {f"{name}.{each}": tensor for each, tensor in beginning.tensors.items()})
         if beginning.copied:
             unchanged.update(_same(name, beginning.copied, layer))
     return Inheritance(state, inherited / _size(child), unchanged)
+
+
+def _put(state: State, tensors: State) -> None:
+    for name, tensor in tensors.items():
+        expected = state[name].shape if name in state else None
+        if tensor.shape != expected:
+            raise EvaluationError(
+                f"the task's kinship is not that of the child's network: `{name}` is to have "
+                f"{_shape(tensor.shape)}, but has {_shape(expected)}; make `kinship` tell the "
+                "layers that `build` builds"
+            )
+        state[name] = tensor.to(state[name].dtype)
 
 
 def _same(name: str, theirs: str, layer: Layer) -> dict[str, str]:
@@ -152,4 +164,4 @@ def _check_shapes(weights: Weights, layers: Mapping[str, Layer]) -> None:
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:
-    return "nothing" if shape is None else f"shape {shape}"
+    return "nothing" if shape is None else f"shape {(*shape,)}"

@@ -19,6 +19,7 @@ from phylon.search.evaluation import Context
 from phylon.trainables.folder import CHECKPOINT, UNWRITABLE, WEIGHTS, CandidateFolder
 from phylon.trainables.heritage import SHARE, Heritage, keep
 from phylon.trainables.instruments import LossGuard, MacCounter, seed_epoch
+from phylon.trainables.teamwork import agreed
 
 log = logging.getLogger(__name__)
 AT_RISK = 10.0  # seconds of training that an interruption may cost, if nothing else was asked for
@@ -98,13 +99,16 @@ class EpochReporter(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report again what was measured before, by whomever, and catch up with it.
 
-        One that begins with its parent's weights goes on with what the parent's optimizers kept.
+        One that begins with its parent's weights goes on with what the parent's optimizers kept. In
+        a team that is what the first worker has, as with the weights, which Lightning hands round.
         Lightning tells schedulers that wait for a plateau of an epoch only after its checkpoint.
         """
         for measurement in self._history:
             self._context.report(measurement)
         if self._heritage:
-            self._heritage.hand_over(pl_module, trainer.optimizers)
+            heritage = agreed(self._heritage, self._team)
+            heritage.hand_over(pl_module, trainer.optimizers)
+            self._heritage = replace(heritage, kept={})
         if not self._history or not pl_module.automatic_optimization:
             return
         last = self._history[-1]

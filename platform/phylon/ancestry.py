@@ -19,6 +19,7 @@ from phylon.search.objective import Objective
 from phylon.state import StudyState
 
 _NEAREST = 3
+_NUMBER_WIDTH, _COUNT_WIDTH = 7, 4  # what numbers take, on narrow terminals, too
 
 
 def candidate_of(state: StudyState, number: int) -> Record:
@@ -94,14 +95,16 @@ def ancestry_table(state: StudyState, number: int) -> Table:
     line = line_of_descent(state, number)
     inherits = any(record.candidate.inherit_from is not None for record in line)
     table = plain_table(f"Line of descent of candidate {number}")
+    table.collapse_padding = True
     for heading in ("id", "generation", "made by", "state"):
-        table.add_column(heading, justify="right" if heading in ("id", "generation") else "left")
+        is_number = heading in ("id", "generation")
+        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
     for objective in state.objectives:
         arrow = "↑" if objective.direction == "maximize" else "↓"
-        table.add_column(f"{objective.metric} {arrow}", justify="right")
-        table.add_column("gain", justify="right")
+        for told in (f"{objective.metric} {arrow}", "gain"):
+            table.add_column(told, justify="right", overflow="fold", min_width=_NUMBER_WIDTH)
     for heading in ("epochs", *(("in all", "inherited", "weights of") if inherits else ())):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold", min_width=_COUNT_WIDTH)
     costs = LineCosts(state.records)
     for record, gained in zip(line, _gains(state, line), strict=True):
         values = [record.metrics.get(objective.metric) for objective in state.objectives]

@@ -25,6 +25,10 @@ class Limit(NamedTuple):
     words: str
 
 
+HOPELESS = 100
+"""After so many failures, and nothing else, a task is not expected to work."""
+
+
 def limits(budget: Budget, state: StudyState, seconds: float) -> Iterator[Limit]:
     """Yield the limits of a budget, and how far the search is; other phases do not count.
 
@@ -45,6 +49,15 @@ def limits(budget: Budget, state: StudyState, seconds: float) -> Iterator[Limit]
 
 
 def spent(budget: Budget, state: StudyState, seconds: float) -> str:
-    """Return why the search may try no more candidates; nothing if it may. See `limits`."""
+    """Return why the search may try no more candidates; nothing if it may. See `limits`.
+
+    Candidates that fail spend little, and would be tried for as long as the other limits allow, if
+    they are not counted themselves.
+    """
+    if budget.candidates is None and not state.completed and state.failed >= HOPELESS:
+        return (
+            f"none of the first {state.failed} candidates completed; mend the reason, then set "
+            f"budget.candidates and resume the study"
+        )
     over = (limit.words for limit in limits(budget, state, seconds) if limit.spent >= limit.most)
     return next(over, "")

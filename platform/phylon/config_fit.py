@@ -54,6 +54,6 @@ def _check_budget(config: StudyConfig, strategy: Strategy) -> None:
     if (steps := budget.epochs // each) < strategy.initial:
         raise ConfigurationError(
             f"strategy.population is {strategy.initial}, but budget.epochs is {budget.epochs}, "
-            f"which is {steps} candidates of {each} epochs, so not every member would train; raise "
+            f"which is {steps} candidates of {each} each, so not every member would train; raise "
             f"the budget to {strategy.initial * each} or more, or lower the population"
         )

@@ -122,11 +122,9 @@ class Keeping:
         """Take a result of the search into account; return those that it may have beaten."""
         before = record.candidate.continues
         changed = {record.id} if before is None else {record.id, before}
-        contenders = [state.records[number] for number in self._best | changed]
-        ranked = sorted(
-            (r for r in contenders if r.state == "completed" and not state.is_superseded(r)),
-            key=state.rank,
-        )
+        numbers = self._held if _has_fallen(record, state) else self._best | changed
+        contenders = (r for r in map(state.records.__getitem__, numbers) if _is_result(r))
+        ranked = sorted((r for r in contenders if not state.is_superseded(r)), key=state.rank)
         beaten = self._best
         self._best = {r.id for r in ranked[: self._keep] + front(state, ranked)}
         self._promotable -= changed
@@ -159,6 +157,21 @@ class Keeping:
 
 def _sources(candidate: Candidate) -> set[int]:
     return {each for each in (candidate.inherit_from, candidate.continues) if each is not None}
+
+
+def _is_result(record: Record) -> bool:
+    return record.state == "completed" and record.candidate.phase == "search"
+
+
+def _has_fallen(record: Record, state: StudyState) -> bool:
+    """Return whether a training that went on misses constraints that it had met, or misses more.
+
+    Then others come before it that came after it, whoever they are.
+    """
+    before = record.candidate.continues
+    if before is None or record.state != "completed":
+        return False
+    return state.violation(record) > state.violation(state.records[before])
 
 
 def _may_be_promoted(record: Record, state: StudyState) -> bool:

@@ -207,6 +207,7 @@ def _verdict(state: StudyState, best: Record) -> RenderableType:
     for metric, numbers in tested.items():
         note = " on a test split that the search never saw"
         lines.append(Text.assemble((f"{metric}  {mean_and_spread(numbers)}", "bold green"), note))
+    lines += [Text(f"Candidate {r.id}: {r.note}", style="yellow") for r in winners if r.note]
     lines.append(Text(_price(state, best), style="dim"))
     return Group(*lines)
 

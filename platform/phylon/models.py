@@ -57,7 +57,8 @@ def best_records(state: StudyState) -> list[Record]:
 def best_models(study: Study, state: StudyState) -> Iterator[Trained]:
     """Yield the networks of the best candidates, the winner first, if the evaluator keeps any.
 
-    Of the others only those whose weights are still there: earlier versions kept the winner's.
+    Of the others only those whose weights are still there: earlier versions kept the winner's. Nor
+    the winner, if its weights could not be written.
 
     Raises:
         EvaluationError: The winner's weights are gone.
@@ -72,9 +73,9 @@ def best_models(study: Study, state: StudyState) -> Iterator[Trained]:
         try:
             network, example = evaluator.network(record.candidate, mirror.fetch(record.candidate))
         except EvaluationError as error:
-            if is_winner:
+            if is_winner and not record.is_unwritten:
                 raise
-            log.info("candidate %d is on the front, but left out: %s", record.id, error)
+            log.info("candidate %d is among the best, but left out: %s", record.id, error)
         else:
             yield Trained(record.id, WINNER if is_winner else MEMBER, network, example)
         mirror.drop(record.candidate)

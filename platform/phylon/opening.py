@@ -59,8 +59,6 @@ class OpenStudy:
     def begin(self, slots: int) -> None:
         """Write that this driver takes the study over; the first one also writes what it is.
 
-        Weights that are not needed, as in studies of versions that did not say so, are dropped.
-
         Args:
             slots: How many candidates it can measure at once.
         """
@@ -80,8 +78,18 @@ class OpenStudy:
                 dropped_bytes=self.dropped_bytes,
             )
         )
+        self._write(*batch)
+        self.drop_overdue()
+
+    def drop_overdue(self) -> None:
+        """Write whose weights are let go where the journal does not say so.
+
+        Versions that kept others did not, nor did a driver that died before it could.
+        """
         if dropped := drop(self.keeping.overdue(self.state), self.state):
-            batch.append(dropped)
+            self._write(dropped)
+
+    def _write(self, *batch: events.Event) -> None:
         self.writer.append(*batch)
         for event in batch:
             self.state.apply(event)

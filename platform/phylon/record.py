@@ -62,6 +62,11 @@ class Record:
         return self.candidate.id
 
     @property
+    def is_unwritten(self) -> bool:
+        """Whether it has no weights and says why: they could not be written."""
+        return self.state == "completed" and not self.has_weights and bool(self.note)
+
+    @property
     def epochs(self) -> int:
         """Epochs that it was trained so far; 0 if it is scored with inherited weights."""
         return 0 if self.candidate.is_scored else self.step

@@ -85,13 +85,15 @@ def run_study(study: Study, *, resume: bool, in_process: bool, show_progress: bo
 
 
 def _catch_up(study: Study, uri: str | None) -> StudyState:
-    """Send what MLflow still lacks of a finished study."""
+    """Send what MLflow still lacks of a finished study, and remove what should be gone."""
     with (
         _held(study) as held,
         open_journal(study, held) as opened,
         _tracker(study, opened.state, uri),
     ):
-        return opened.state
+        opened.drop_overdue()
+        with CandidateFolders(study.location, opened.keeping):
+            return opened.state
 
 
 @contextmanager

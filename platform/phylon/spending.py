@@ -38,13 +38,13 @@ class Spending:
         Args:
             number: Which one.
             epochs: Those that it trained.
-            gpu_seconds: Wall-clock seconds times the GPUs that it held.
+            gpu_seconds: Wall-clock seconds of its last attempt, times the GPUs that it held. What
+                was measured in all attempts counts if it is more.
         """
         if (asked := self._asked.pop(number, None)) is None:
             return
         self.epochs += (max(epochs, 1) if asked else 0) - asked
-        self._gpu_seconds += gpu_seconds
-        self._measured.pop(number, None)
+        self._gpu_seconds += max(gpu_seconds, self._measured.pop(number, 0.0))
 
     @property
     def gpu_seconds(self) -> float:

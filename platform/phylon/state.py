@@ -147,8 +147,12 @@ class StudyState:
 
     @property
     def tested(self) -> events.Tested | None:
-        """What the test of the winner gave; None if the present winner was not tested."""
-        if self._tested and self._tested.candidate_ids == [r.id for r in self.winners()]:
+        """What the test of the winner gave; None if the present winner was not tested.
+
+        Trainings of which nothing could be kept are not among those that were.
+        """
+        winners = {record.id for record in self.winners()}
+        if self._tested and winners.issuperset(self._tested.candidate_ids):
             return self._tested
         return None
 

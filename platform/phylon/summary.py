@@ -40,6 +40,13 @@ def summarize(state: StudyState, location: Location, status: str) -> dict[str, A
         "objectives": [{"metric": o.metric, "direction": o.direction} for o in state.objectives],
         "constraints": [_given(constraint) for constraint in state.constraints],
         "seconds": state.seconds,
+        "spent": {
+            "candidates": state.searched,
+            "epochs": state.spent.epochs,
+            "hours": state.seconds / 3600,
+            "gpu_hours": state.spent.gpu_seconds / 3600,
+        },
+        "budget": state.opened.budget if state.opened else {},
     }
 
 
@@ -62,6 +69,7 @@ def _best(state: StudyState) -> dict[str, Any] | None:
         "metrics": metrics,
         "violation": state.violation(record),
         "architecture": architecture,
+        "note": record.note,
         "line_of_weights": [each.id for each in line_of_weights(state.records, record.id)],
         "cost": LineCosts(state.records).line(record).to_json(),
     }

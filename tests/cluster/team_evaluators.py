@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from pytorch_lightning import LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from phylon.search import Candidate, Context, Measurement
+from phylon.search import Architecture, Candidate, Context, Measurement
+from phylon.trainables import LightningEvaluator, Training
 from phylon.trainables.lightning import quiet
+from tests.trainables.heirs import HeirTask
 
 
 class Lines(LightningModule):
@@ -64,11 +68,8 @@ class Together:
         seed_everything(candidate.seed, verbose=False)
         module = Lines(context)
         fit(module, context, candidate.seed)
-        digest = hashlib.sha256()
-        for parameter in module.parameters():
-            digest.update(parameter.detach().numpy().tobytes())
-        team = context.team
-        words = [candidate.id, team.rank, team.size, os.getpid(), digest.hexdigest()]
+        team, digest = context.team, digest_of(module.state_dict())
+        words = [candidate.id, team.rank, team.size, os.getpid(), digest]
         with self.path.open("a") as file:
             file.write("|".join(map(str, words)) + "\n")
 
@@ -116,6 +117,63 @@ class Breaking:
         """Wait until both are at it; pytest's own timeout is the limit."""
         while not self.path.exists() or len(self.processes()) < 2:
             time.sleep(0.1)
+
+
+class Remembered(HeirTask):
+    """Its last network can be looked at."""
+
+    def build(self, architecture: Architecture) -> nn.Module:
+        self.network = super().build(architecture)
+        return self.network
+
+
+@dataclass
+class Heirs:
+    """Trains; each worker writes what it began and ended with, and whether it published that.
+
+    Only the first worker finds weights for the candidate `deaf`.
+    """
+
+    path: Path
+    deaf: int
+    metrics: tuple[str, ...] = ("val_loss",)
+
+    def evaluate(self, candidate: Candidate, context: Context) -> None:
+        published: list[int] = []
+
+        def publish() -> None:
+            published.append(context.team.rank)
+            context.publish()
+
+        lent = replace(context, publish=publish)
+        if candidate.id == self.deaf and context.team.rank > 0:
+            lent = replace(lent, weights=Context(context.folder, context.report).weights)
+        task = Remembered()
+        LightningEvaluator(task, Training(2), inherits=True).evaluate(candidate, lent)
+        (seen,) = task.seen
+        momenta = {
+            f"{name} {kind}": it for name, of in seen.state.items() for kind, it in of.items()
+        }
+        line = {
+            "began": digest_of(seen.weights),
+            "momenta": len(momenta) and digest_of(momenta),
+            "ended": digest_of(task.network.state_dict()),
+            "published": published,
+        }
+        with self.path.open("a") as file:
+            file.write(json.dumps([candidate.id, context.team.rank, line]) + "\n")
+
+    def lines(self) -> dict[tuple[int, int], dict[str, Any]]:
+        """Return what was written, by candidate and rank."""
+        lines = map(json.loads, self.path.read_text().splitlines())
+        return {(number, rank): line for number, rank, line in lines}
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for _, tensor in sorted(tensors.items()):
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def gone(pids: list[int]) -> None:

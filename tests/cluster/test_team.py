@@ -17,8 +17,9 @@ from phylon.driver import Driver
 from phylon.errors import ClusterError
 from phylon.search import Evaluator
 from phylon.state import StudyState
-from tests.cluster.studies import new_driver
-from tests.cluster.team_evaluators import Breaking, Together, gone
+from tests.cluster.studies import Line, new_driver, nothing
+from tests.cluster.team_evaluators import Breaking, Heirs, Together, gone
+from tests.trainables.heirs import heir
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_with_gpus")]
 
@@ -41,6 +42,23 @@ def test_a_team_trains_in_step_and_is_used_again(tmp_path: Path) -> None:
         assert len({line[4] for line in mine}) == 1, "parameters differ between ranks"
     assert len({line[3] for line in lines}) == 2
     gone([int(line[3]) for line in lines])
+
+
+def test_heirs_begin_and_end_the_same_on_all_workers_of_a_team(tmp_path: Path) -> None:
+    heirs = Heirs(tmp_path / "lines", deaf=2)
+    line = Line([(heir(number, 0 if number else None), nothing) for number in range(3)])
+    shares = FixedShares(Share(1.0, workers=2), largest=0)
+    TuneExecutor(Location(tmp_path), shares).run(line, heirs)
+    assert line.shares == {0: None, 1: 1.0, 2: 1.0}
+    assert not any(line.notes)
+    lines = heirs.lines()
+    for number in range(3):
+        first, second = (lines[number, rank] for rank in range(2))
+        assert {**first, "published": []} == second
+        assert first["published"] == [0]
+        assert bool(first["momenta"]) == bool(number)
+        assert number == 0 or first["began"] == lines[0, 0]["ended"]
+    assert lines[1, 0] == lines[2, 0]
 
 
 @pytest.mark.parametrize("rank", [0, 1])

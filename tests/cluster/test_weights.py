@@ -52,10 +52,11 @@ HALF = {"__metadata__": {}, "a": {"dtype": "BF16", "shape": [2], "data_offsets":
         (None, r"`.*/3/weights\.safetensors` does not exist.* candidate 3 .*put the file back"),
         (b"what", r"`.*/3/weights\.safetensors` cannot be read \(.*put the file back"),
         (save(WEIGHTS)[:-4], r"cannot be read \(.*put the file back"),
+        (save(WEIGHTS, {"phylon": "{"}), r"cannot be read \(.*put the file back"),
         (struct.pack("<Q", len(repr(HALF))) + repr(HALF).replace("'", '"').encode() + b"abcd",
          r"numbers of type BF16, which NumPy does not have; let .* float32"),
     ],
-    ids=["missing", "no weights", "cut off", "bfloat16"],
+    ids=["missing", "no weights", "cut off", "no JSON", "bfloat16"],
 )  # fmt: skip
 def test_weights_that_are_not_whole_are_named_with_the_cure(
     tmp_path: Path, data: bytes | None, told: str

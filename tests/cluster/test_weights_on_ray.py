@@ -5,22 +5,26 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from safetensors.numpy import save_file
 
 from benchmarks.weights import measure
 from phylon.cluster import TuneExecutor
-from phylon.cluster.executor import Share, Usage
-from phylon.cluster.location import Location
+from phylon.cluster.executor import Share
+from phylon.cluster.location import CANDIDATES, Location
+from phylon.cluster.mailbox import start_mailbox
 from phylon.cluster.shares import FixedShares
-from phylon.search import Candidate, Measurement
+from phylon.cluster.weights import borrower, publisher
 from phylon.trainables import LightningEvaluator, Training
+from tests.cluster.store import Store
+from tests.cluster.studies import Line, nothing
 from tests.trainables.heirs import HeirTask, heir
 
 pytestmark = pytest.mark.slow
@@ -47,59 +51,6 @@ def cluster() -> Iterator[Cluster]:
         own.shutdown()
 
 
-class Line:
-    """A study of candidates one after another; something happens before each.
-
-    Args:
-        candidates: What is evaluated, and what happens before.
-    """
-
-    stopping = False
-
-    def __init__(self, candidates: Sequence[tuple[Candidate, Callable[[], object]]]) -> None:
-        self._left = deque(candidates)
-        self.candidates = {each.id: each for each, _ in candidates}
-        self._runs = False
-        self.told: dict[int, list[Measurement]] = {}
-        self.nodes: list[str] = []
-
-    @property
-    def finished(self) -> bool:
-        return not self._left and not self._runs
-
-    def propose(self) -> Candidate | None:
-        if self._runs or not self._left:
-            return None
-        self._runs = True
-        candidate, happening = self._left.popleft()
-        happening()
-        self.told[candidate.id] = []
-        return candidate
-
-    def observe(self, candidate_id: int, measurement: Measurement) -> None:
-        self.told[candidate_id].append(measurement)
-
-    def complete(self, _candidate_id: int, usage: Usage) -> None:
-        self._runs = False
-        self.nodes.append(usage.node.rpartition("/")[2])
-
-    def fail(self, candidate_id: int, reason: str, _usage: Usage) -> None:
-        raise AssertionError(f"{candidate_id}: {reason}")
-
-    def outgrow(self, candidate_id: int, _usage: Usage) -> None:
-        raise AssertionError(candidate_id)
-
-    def lose(
-        self, running: int, _waiting: Sequence[int], _reason: str, *, innocent: bool = False
-    ) -> None:
-        assert innocent
-        self._runs = False
-        self._left.appendleft((self.candidates[running], lambda: None))
-
-    def flush(self) -> None:
-        """Nothing is written."""
-
-
 def test_a_child_gets_its_parents_weights_from_memory_and_when_its_node_died_from_storage(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -107,11 +58,7 @@ def test_a_child_gets_its_parents_weights_from_memory_and_when_its_node_died_fro
 
     def the_node_of_the_parent_dies() -> None:
         aside.rename(weights)
-        (doomed,) = [it for it in cluster.worker_nodes if it.node_id.startswith(line.nodes[0])]
-        cluster.remove_node(doomed, allow_graceful=False)
-
-    def nothing() -> None:
-        """All is as it was."""
+        kill_the_first_node_of(line, cluster)
 
     line = Line(
         [
@@ -121,10 +68,59 @@ def test_a_child_gets_its_parents_weights_from_memory_and_when_its_node_died_fro
             (heir(3, 0), lambda: shutil.rmtree(weights)),
         ]
     )
-    evaluator: Any = LightningEvaluator(HeirTask(), Training(1), inherits=True)
-    TuneExecutor(Location(tmp_path), FixedShares(Share(1.0), largest=0)).run(line, evaluator)
-    shares = {number: each[-1].metrics.get("inherited_share") for number, each in line.told.items()}
-    assert shares == {0: None, 1: 1.0, 2: 1.0, 3: 1.0}
+    run_on_ray(line, Location(tmp_path))
+    assert line.shares == {0: None, 1: 1.0, 2: 1.0, 3: 1.0}
     assert line.told[1][0].metrics == line.told[2][0].metrics == line.told[3][0].metrics
     assert line.nodes[0] == line.nodes[1] != line.nodes[2] == line.nodes[3]
-    assert not any(each.note for told in line.told.values() for each in told)
+    assert not any(line.notes)
+
+
+def test_a_child_gets_its_parents_weights_from_a_store_when_its_node_died(
+    store: Store, cluster: Cluster
+) -> None:
+    study = store.location()
+    line = Line(
+        [
+            (heir(0), nothing),
+            (heir(1, 0), nothing),
+            (heir(2, 0), lambda: kill_the_first_node_of(line, cluster)),
+        ]
+    )
+    run_on_ray(line, study)
+    assert line.shares == {0: None, 1: 1.0, 2: 1.0}
+    assert line.told[1][0].metrics == line.told[2][0].metrics
+    assert line.nodes[0] == line.nodes[1] != line.nodes[2]
+    assert not any(line.notes)
+    for number in line.told:
+        files = (study / CANDIDATES / number).names()
+        assert files == ["optimizer.safetensors", "weights.safetensors"]
+
+
+def run_on_ray(line: Line, study: Location) -> None:
+    evaluator: Any = LightningEvaluator(HeirTask(), Training(1), inherits=True)
+    TuneExecutor(study, FixedShares(Share(1.0), largest=0)).run(line, evaluator)
+
+
+def kill_the_first_node_of(line: Line, cluster: Cluster) -> None:
+    (doomed,) = [it for it in cluster.worker_nodes if it.node_id.startswith(line.nodes[0])]
+    cluster.remove_node(doomed, allow_graceful=False)
+
+
+def test_weights_that_no_memory_has_room_for_are_read_from_the_storage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "candidates" / "3").mkdir(parents=True)
+    large = np.ones(NODE["object_store_memory"] // 2, np.float32)
+    save_file({"a": large}, tmp_path / "candidates" / "3" / "weights.safetensors")
+    no_disk = {"local_fs_capacity_threshold": 1e-6}
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as scratch:
+        ray.init(
+            "local", **NODE, _temp_dir=scratch, _system_config=no_disk, log_to_driver=False,
+            logging_level=logging.ERROR,
+        )  # fmt: skip
+        mailbox, study = start_mailbox(), Location(tmp_path)
+        publisher(mailbox, study)(3)
+        published = borrower(mailbox, study)(3)
+        ray.shutdown()
+    assert "the weights of candidate 3 are not passed on: Local disk is full" in caplog.text
+    assert np.array_equal(published.arrays["a"], large)

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from phylon import Candidate, Context, Measurement, Study, events
-from phylon.budget import spent
+from phylon.budget import HOPELESS, spent
 from phylon.cluster.executor import Share, Usage
+from phylon.cluster.location import Location
 from phylon.config import Budget, StudyConfig
 from phylon.errors import ConfigurationError, StudyError
 from phylon.mlflow_study_note import study_note
 from phylon.search.architecture import Architecture
 from phylon.state import StudyState
+from phylon.summary import summarize
 from tests.phylon.slots import CREATED, FINAL, Slots, opened, plan
 from tests.phylon.toy import Toy, run
 
@@ -60,6 +62,9 @@ def test_a_search_ends_when_its_epochs_are_spent(new_study: NewStudy) -> None:
     state = run(new_study(Trained(), budget={"epochs": 18}, final=final))
     assert (state.searched, trained(state), state.spent.epochs) == (4, 20, 20)
     assert (state.proposed["final"], state.ending.reason) == (2, "the epochs are spent")
+    told = summarize(state, Location("toy"), "finished")
+    assert (told["spent"]["candidates"], told["spent"]["epochs"]) == (4, 20)
+    assert (told["budget"]["candidates"], told["budget"]["epochs"]) == (None, 18)
 
 
 def test_a_candidate_that_fails_gives_back_what_it_did_not_train(new_study: NewStudy) -> None:
@@ -126,6 +131,32 @@ def test_gpu_hours_are_those_of_ended_candidates_and_of_open_ones_as_far_as_is_k
         state.apply(event)
         assert state.spent.gpu_seconds == expected
     assert spent(Budget(gpu_hours=4600 / 3600), state, 0.0) == "the GPU hours are spent"
+
+
+def test_gpu_time_of_attempts_that_came_to_nothing_is_spent_too() -> None:
+    state = StudyState([CREATED])
+    driver = {"host": "h", "pid": 1, "versions": {}, "budget": {}}
+    state.apply(events.Opened(**driver, resources={"gpus": 1.0}))
+    state.apply(events.Proposed(candidate=Candidate(0, Architecture({}))))
+    for step in (1, 2):
+        measurement = Measurement(step, {"y": 0.5}, 1000.0)
+        state.apply(events.Reported(candidate_id=0, measurement=measurement))
+    state.apply(events.Lost(candidate_id=0, reason="its worker died"))
+    held = {"cpus": 1.0, "gpus": 1.0}
+    state.apply(events.Completed(candidate_id=0, metrics={}, seconds=300.0, resources=held))
+    assert state.spent.gpu_seconds == 2000
+
+
+@pytest.mark.parametrize("budget", [{"hours": 1.0}, {"epochs": 1000}])
+def test_a_search_in_which_nothing_ever_completes_ends(
+    new_study: NewStudy, budget: dict[str, float]
+) -> None:
+    state = run(new_study(Toy(fails=True), budget=budget))
+    assert (state.failed, state.completed) == (HOPELESS, 0)
+    assert f"none of the first {HOPELESS} candidates completed" in state.ending.reason
+    assert "budget.candidates" in state.ending.reason
+    again = run(new_study(Toy(), budget={"candidates": HOPELESS + 2}), resume=True)
+    assert (again.failed, again.completed) == (HOPELESS, 2)
 
 
 def test_progress_tells_how_much_is_spent_where_nobody_knows_how_many_there_will_be(
@@ -202,7 +233,7 @@ def test_no_more_is_searched_once_the_final_phase_has_begun(
         ),
         (
             {"budget": {"epochs": 39}, "strategy": "pbt"},
-            r"population is 8, but budget.epochs is 39, which is 7 candidates of 5 epochs.* to 40",
+            r"population is 8, but budget.epochs is 39, which is 7 candidates of 5 each.* to 40",
         ),
     ],
 )

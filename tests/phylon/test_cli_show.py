@@ -79,6 +79,7 @@ def test_show_as_json(finished: Path, capsys: pytest.CaptureFixture[str]) -> Non
             "metrics": {"val_accuracy": 0.75},
             "violation": 0.0,
             "architecture": {"width": 9, "stages": [{"depth": 1}]},
+            "note": "",
             "line_of_weights": [1],
             "cost": {"cpu_seconds": 0.0, "gpu_seconds": 0.0, "epochs": 0, "joules": None},
         },
@@ -88,6 +89,8 @@ def test_show_as_json(finished: Path, capsys: pytest.CaptureFixture[str]) -> Non
         "objectives": [{"metric": "val_accuracy", "direction": "maximize"}],
         "constraints": [],
         "seconds": 6.0,
+        "spent": {"candidates": 3, "epochs": 3, "hours": 6 / 3600, "gpu_hours": 0.0},
+        "budget": {"candidates": 3, "hours": None},
     }
 
 

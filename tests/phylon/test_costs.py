@@ -115,6 +115,15 @@ def test_ancestry_tells_epochs_in_all_and_why_a_candidate_began_afresh() -> None
     assert f"Candidate 2: {AFRESH}" in " ".join(" ".join(lines).split())
 
 
+def test_ancestry_is_whole_on_a_narrow_terminal() -> None:
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(ancestry_table(heirs().state, 4))
+    rows = [line.split() for line in capture.get().splitlines() if line.strip()[:1].isdigit()]
+    assert ["0.8000", "+0.1000", "2", "6", "75%", "3"] in [row[-6:] for row in rows]
+    assert "…" not in capture.get()
+
+
 def test_ancestry_of_a_study_without_inheritance_is_as_short_as_ever() -> None:
     study = Heirs()
     study.add()

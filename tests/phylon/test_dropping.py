@@ -158,6 +158,24 @@ def test_a_driver_may_die_at_any_event_before_it_has_removed_anything(
         ]
 
 
+def test_what_a_driver_did_not_come_to_remove_at_the_end_goes_when_the_study_is_resumed(
+    new_family: NewStudy,
+) -> None:
+    study = new_family(Heir(), budget={"candidates": 12})
+    run(study)
+    left, needed = sorted(dropped(study)), kept(study)
+    (segment,) = (study.folder / "journal").glob("*.jsonl")
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join(line for line in lines if b'"event":"Dropped"' not in line))
+    for number in left:
+        publish(study.folder / "candidates" / str(number), 0.0)
+    for _ in range(2):
+        state = run(study, resume=True)
+        assert isinstance(state.ending, events.Finished)
+        assert kept(study) == needed
+        assert sorted(dropped(study)) == left
+
+
 # --- what a record tells
 
 

@@ -25,6 +25,8 @@ class Chronicle:
     def __init__(self, random: Random, objectives: int, keep: int) -> None:
         goals = [{"metric": m, "direction": "maximize"} for m in ("y", "z")[:objectives]]
         config = {"objectives": goals, "training": {"epochs": EPOCHS}}
+        if random.random() < 0.5:
+            config["constraints"] = [{"metric": "y", "at_most": 6.0}]
         self.random, self.keep = random, keep
         self.history: list[events.Event] = []
         self.state = StudyState()

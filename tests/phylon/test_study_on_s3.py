@@ -18,6 +18,7 @@ from phylon.errors import JournalError, StudyError
 from phylon.journal import JournalReader
 from phylon.lock import hold
 from tests.cluster.store import Gate, Store, answering
+from tests.phylon.own_heirs import HeirsTask
 from tests.phylon.toy import SPACE, Toy, run
 
 
@@ -95,6 +96,27 @@ def test_it_is_resumed_where_it_was(store: Store, at_candidate: At) -> None:
     assert (state.completed, state.proposed["search"]) == (16, 12)
     with pytest.raises(StudyError, match="go on with it by `phylon resume s3://"):
         run(study)
+
+
+def test_children_find_the_weights_of_their_parents_there(store: Store) -> None:
+    study = Study(
+        name="heirs",
+        task=HeirsTask(),
+        objectives=[{"metric": "val_loss", "direction": "minimize"}],
+        budget={"candidates": 8},
+        training={"epochs": 1},
+        strategy={"name": "lamarckian", "population": 3, "sample": 2},
+        storage=str(store.location().parent),
+        tracking={"uri": "none"},
+    )
+    records = run(study).records
+    heirs = [each for each in records.values() if each.candidate.inherit_from is not None]
+    assert len(heirs) == 5
+    assert all(each.metrics["inherited_share"] > 0 and not each.note for each in heirs)
+    folder = study.location / CANDIDATES
+    assert {int(name) for name in folder.names()} == {i for i in records if records[i].has_weights}
+    for name in folder.names():
+        assert (folder / name).names() == ["optimizer.safetensors", "weights.safetensors"]
 
 
 def test_a_second_driver_is_refused(store: Store) -> None:

@@ -213,7 +213,7 @@ def test_under_halving_steps_go_on_from_what_was_promoted() -> None:
         ({"quantile": True}, "strategy.quantile is True"),
         ({"quantile": "0.2"}, "strategy.quantile is '0.2'"),
         ({"population": 1}, "strategy.population is 1; allowed: integers from 2 up"),
-        ({"candidates": 7}, "population is 8, but budget.candidates is 7.*from 2 to 7.*10 steps"),
+        ({"candidates": 7}, "population is 8, but budget.candidates is 7.*to 8 or more.*10 steps"),
         ({"mutation": -0.1}, "strategy.mutation is -0.1; allowed: numbers from 0 to 1"),
         ({"generational": "no"}, "strategy.generational is 'no'; allowed: true, false"),
         ({"inherit": False}, "strategy.inherit is False, but `pbt` is about .* leave `inherit` ou"),

@@ -24,6 +24,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop with momentum": lambda *args, **kwargs: torch.optim.RMSprop(
         *args, momentum=0.9, **kwargs
     ),
+    "nadam": torch.optim.NAdam,
     "lbfgs": lambda params, lr, weight_decay: torch.optim.LBFGS(params, lr),  # noqa: ARG005
 }
 

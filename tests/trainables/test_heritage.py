@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from phylon.cluster.location import Location
 from phylon.cluster.weights import read_weights
 from phylon.search import Architecture, Candidate, Context, Measurement
 from phylon.search.variation import mutate
 from phylon.trainables import ImageTask, LightningEvaluator, Training
+from phylon.trainables.folder import CandidateFolder
+from phylon.trainables.heritage import Heritage, keep
 from tests.trainables.heirs import HeirTask, heir, train
 
 PUBLISHED = ("weights.safetensors", "optimizer.safetensors")
@@ -75,6 +79,7 @@ def test_a_child_goes_on_with_weights_and_momenta_under_its_own_settings(
     [
         ("sgd", "sgd", True),
         ("rmsprop with momentum", "rmsprop with momentum", True),
+        ("nadam", "nadam", True),
         ("adamw", "sgd", False),
         ("sgd", "adamw", False),
         ("rmsprop", "rmsprop with momentum", False),
@@ -97,6 +102,30 @@ def test_parameters_that_changed_their_shape_begin_without_momenta(
     (*_, last) = train(evaluator(parent), heir(1, 0, width=12), tmp_path)
     assert 0 < last.metrics["inherited_share"] < 1
     assert parent.seen[-1].state.keys() == {"head.bias"}
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_momenta_are_the_same_however_tensors_lie_in_memory(tmp_path: Path, *, fused: bool) -> None:
+    parent, child = (nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last) for _ in range(2))
+    theirs, ours = (torch.optim.AdamW(it.parameters(), fused=fused) for it in (parent, child))
+    pictures = torch.randn(2, 3, 5, 5)
+
+    def step(network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        network(pictures).square().sum().backward()
+        optimizer.step()
+
+    step(parent, theirs)
+    child.load_state_dict(parent.state_dict())
+    CandidateFolder(tmp_path, heir(), 1, 16).save_optimizer(keep(parent, [theirs]))
+    kept: defaultdict[str, dict[str, torch.Tensor]] = defaultdict(dict)
+    for name, tensor in load_file(tmp_path / "optimizer.safetensors").items():
+        kind, _, parameter = name.partition(":")
+        kept[parameter][kind] = tensor
+    Heritage(1.0, kept=kept).hand_over(child, [ours])
+    step(parent, theirs)
+    step(child, ours)
+    assert torch.equal(parent.weight, child.weight)
 
 
 @pytest.mark.parametrize("kind", ["exp_avg", "exp_avg_sq"])

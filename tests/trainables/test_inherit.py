@@ -130,3 +130,13 @@ def test_weights_of_another_architecture_are_refused() -> None:
             **{"other.bias": wide[:, 0]})  # fmt: skip
     del given["linear.bias"]
     refused(r"`linear.bias` they have nothing, but it has shape \(3,\)")
+
+
+def test_a_kinship_of_another_child_is_refused() -> None:
+    parent, child = sampled(MACRO, 0), sampled(MACRO, 1)
+    given = weights(trained(parent, 0))
+    told = r"kinship.*`stem.0.weight` .*shape \(\d+, 1, 3, 3\), but .*shape \(\d+, 1, 3, 3\)"
+    with pytest.raises(EvaluationError, match=told):
+        inherit(given, TASK.build(child), TASK.kinship(parent, parent), seed=0)
+    with pytest.raises(EvaluationError, match=r"`stem.0.weight` .* has nothing"):
+        inherit(given, nn.Sequential(), TASK.kinship(parent, parent), seed=0)

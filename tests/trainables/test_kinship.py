@@ -82,11 +82,19 @@ def test_what_is_drawn_depends_on_the_seed_alone(space: SearchSpace) -> None:
     weights, network = weights_of(TASK.build(parent)), TASK.build(child)
     kinship = TASK.kinship(parent, child)
     before, fresh = torch.get_rng_state(), weights_of(network)
-    taken = [inherit(weights, network, kinship, seed) for seed in (5, 5, 6)]
+    once, again = (inherit(weights, network, kinship, seed=5).state for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
-    assert same_state(taken[0].state, taken[1].state)
+    assert same_state(once, again)
     after = weights_of(network)
     assert all(np.array_equal(after[name], fresh[name]) for name in fresh)
+
+
+def test_another_seed_copies_other_channels() -> None:
+    parent, child = (sampled(SPACES["nasbench201"], 1, channels=each) for each in (4, 6))
+    weights, kinship = weights_of(TASK.build(parent)), TASK.kinship(parent, child)
+    one, other = (inherit(weights, TASK.build(child), kinship, seed).state for seed in (5, 6))
+    assert torch.equal(one["stem.0.weight"][:4], other["stem.0.weight"][:4])
+    assert not torch.equal(one["stem.0.weight"][4:], other["stem.0.weight"][4:])
 
 
 def test_networks_of_other_spaces_are_no_kin() -> None:

@@ -69,24 +69,16 @@ def test_note_of_a_child_leads_to_its_parent(pages: Pages) -> None:
     parent = pages.children[int(child.data.tags["phylon.parents"].strip("[]").split(",")[0])]
     pages.open(f"/{child.info.run_id}")
     before = pages.chrome.current_window_handle
-
-    def opens() -> bool:
-        # MLflow draws the note anew when it has read the run again: a link of before is dead.
-        link = pages.see(f"a[href*='/runs/{parent.info.run_id}']")
-        pages.chrome.execute_script("arguments[0].click()", link)
-        return len(pages.chrome.window_handles) > 1
-
-    eventually(opens, "page of the parent")
-    new = next(each for each in pages.chrome.window_handles if each != before)
+    link = pages.see(f"a[target='_blank'][href*='/runs/{parent.info.run_id}']")
+    pages.chrome.execute_script("arguments[0].click()", link)
+    eventually(lambda: len(pages.chrome.window_handles) > 1, "page of the parent")
+    (new,) = set(pages.chrome.window_handles) - {before}
     pages.chrome.switch_to.window(new)
     name = f"candidate {parent.data.tags['phylon.id']}"
     page = f"/runs/{parent.info.run_id}?workflowType=machine_learning"
     assert pages.chrome.current_url.endswith(page)
     eventually(lambda: name in pages.see("body").text, name)
-    for each in pages.chrome.window_handles:
-        if each != before:
-            pages.chrome.switch_to.window(each)
-            pages.chrome.close()
+    pages.chrome.close()
     pages.chrome.switch_to.window(before)
 
 

@@ -165,4 +165,4 @@ def test_copies_of_a_channel_learn_different_things() -> None:
         torch.nn.functional.cross_entropy(heirs.child(pictures), labels).backward()
         optimizer.step()
     apart = [float((weight[one] - weight[two]).abs().max()) for one, two in twins]
-    assert min(apart) > 0.01  # a step is 0.01
+    assert min(apart) > 1e-3  # true twins are equal to the last bit, or nearly so

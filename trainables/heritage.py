@@ -112,7 +112,10 @@ def _descend(
     weights = _without(prefix, published.arrays)
     kinship = task.kinship(parent, candidate.architecture)
     taken = inherit(weights, network, kinship, candidate.seed)
-    network.load_state_dict(taken.state)
+    with torch.no_grad():
+        for name, own in network.state_dict().items():
+            if name in taken.state:
+                own.copy_(taken.state[name])
     by_name = _by_parameter(published.optimizer)
     kept = {
         prefix + own: by_name[prefix + theirs]
@@ -154,6 +157,8 @@ def _fits(kept: Kept, usual: Kept, parameter: Tensor) -> bool:
 def _as_usual(kept: Tensor, like: Tensor, parameter: Tensor) -> Tensor:
     """Return what was kept where an optimizer looks for it, and as the parameter lies in memory."""
     shaped = parameter if kept.shape == parameter.shape else kept
+    if shaped.is_contiguous():
+        return kept.to(like.device, like.dtype)
     return torch.empty_like(shaped, dtype=like.dtype, device=like.device).copy_(kept)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -113,12 +113,13 @@ class ImageTask(Task):
             )
         return kinships[space](parent, child, self.dataset.channels, len(self.dataset.classes))
 
-    def _space_of(self, decided: Collection[str]) -> str:
+    def _space_of(self, decided: Iterable[str]) -> str:
         """Return the name of the space in which this is decided.
 
         Raises:
             ConfigurationError: It is in none.
         """
+        decided = {*decided}  # an architecture is read anew for each look
         space = max(SPACES, key=lambda name: sum(each in decided for each in SPACES[name]))
         if missing := [name for name in SPACES[space] if name not in decided]:
             known = "; ".join(f"{name}, which decides {', '.join(SPACES[name])}" for name in SPACES)

@@ -76,6 +76,13 @@ def kill_after(study: Study, moment: int, delay: float, mark: str, *, on_ray: bo
 
 def check_standing(study: Study) -> None:
     """Check that all is there that anybody will begin with, as a driver left it."""
+    for number in those_needed(study):
+        assert study.state().records[number].has_weights
+        assert load_file(study.folder / "candidates" / str(number) / FILE)
+
+
+def those_needed(study: Study) -> set[int]:
+    """Return the members, the parents of open candidates, and the best."""
     proposer = Proposer(lambda: new_strategy(study.config, study.parts.space))
     keeping = Keeping(1, lambda: proposer.living)
     state = replay(journal(study), proposer, keeping)
@@ -85,9 +92,7 @@ def check_standing(study: Study) -> None:
     needed = proposer.living | parents | best
     assert len(proposer.living) <= POPULATION
     assert needed.isdisjoint(keeping.collect())
-    for number in needed:
-        assert state.records[number].has_weights
-        assert load_file(study.folder / "candidates" / str(number) / FILE)
+    return needed
 
 
 def check_end(study: Study, state: StudyState) -> None:
@@ -98,9 +103,12 @@ def check_end(study: Study, state: StudyState) -> None:
     assert roots == list(range(POPULATION))
     assert all((share_of(r) or 0.0) > 0 for r in records if r.id not in roots)
     assert not any(record.note for record in records), "some began afresh"
-    assert {path.name for path in (study.folder / "candidates").iterdir()} == {str(state.best.id)}
+    needed = those_needed(study)
+    assert len(needed) in (POPULATION, POPULATION + 1)
+    check_standing(study)
+    assert {int(path.name) for path in (study.folder / "candidates").iterdir()} == needed
     dropped = [n for e in journal(study) if isinstance(e, events.Dropped) for n in e.candidate_ids]
-    assert sorted(dropped) == sorted(state.records.keys() - {state.best.id})
+    assert sorted(dropped) == sorted(state.records.keys() - needed)
 
 
 def test_kill_9_loses_no_member_and_no_weights_and_leaves_none(

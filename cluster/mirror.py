@@ -17,10 +17,9 @@ from pyarrow import fs
 from phylon.cluster.attempts import candidate_folder
 from phylon.cluster.location import CANDIDATES, Location
 from phylon.cluster.patience import patiently
-from phylon.cluster.weights import FILE
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.errors import GivenBack
-from phylon.search.evaluation import Context, Evaluator
+from phylon.search.evaluation import WEIGHTS_FILE, Context, Evaluator
 
 log = logging.getLogger(__name__)
 _AT_ONCE = 4  # files copied at a time
@@ -201,7 +200,7 @@ class _Uploads:
                 self._candidate.id, measurement.checkpoint, error,
             )  # fmt: skip
         self._is_refused = True
-        if measurement.checkpoint == FILE:
+        if measurement.checkpoint == WEIGHTS_FILE:
             return measurement.unwritten(error)
         return replace(measurement, checkpoint=None)
 

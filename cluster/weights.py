@@ -15,12 +15,15 @@ from weakref import WeakValueDictionary
 from phylon.cluster.location import CANDIDATES, Location
 from phylon.cluster.patience import patiently
 from phylon.search.errors import EvaluationError, GivenBack
-from phylon.search.evaluation import Published, Weights
+from phylon.search.evaluation import (
+    METADATA,
+    OPTIMIZER_FILE,
+    WEIGHTS_FILE,
+    Published,
+    Weights,
+)
 
 T = TypeVar("T")
-FILE = "weights.safetensors"
-OPTIMIZER = "optimizer.safetensors"
-METADATA = "phylon"
 RESTORE = "put the file back, or begin the study again under another name"
 
 ROOM_BYTES = 1 << 30
@@ -37,18 +40,20 @@ def read_weights(study: Location, candidate_id: int) -> Published:
     """
     folder = study / CANDIDATES / candidate_id
     try:
-        arrays, metadata = _read(folder / FILE)
+        arrays, metadata = _read(folder / WEIGHTS_FILE)
         about = json.loads(metadata.pop(METADATA, "{}"))
     except FileNotFoundError:
         raise EvaluationError(
-            f"`{folder / FILE}` does not exist, so there are no weights of candidate "
+            f"`{folder / WEIGHTS_FILE}` does not exist, so there are no weights of candidate "
             f"{candidate_id} to go by; {RESTORE}"
         ) from None
     except JSONDecodeError as error:
-        raise EvaluationError(f"`{folder / FILE}` cannot be read ({error}); {RESTORE}") from error
+        raise EvaluationError(
+            f"`{folder / WEIGHTS_FILE}` cannot be read ({error}); {RESTORE}"
+        ) from error
     tied = {name: arrays[kept] for name, kept in metadata.items() if kept in arrays}
     try:
-        optimizer, _ = _read(folder / OPTIMIZER)
+        optimizer, _ = _read(folder / OPTIMIZER_FILE)
     except FileNotFoundError:
         optimizer = {}
     return Published({**arrays, **tied}, about, optimizer)

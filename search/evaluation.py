@@ -14,6 +14,18 @@ from phylon.search.architecture import Architecture
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.errors import EvaluationError
 
+WEIGHTS_FILE = "weights.safetensors"
+"""What a candidate's folder holds at its end; a last measurement that names it publishes it."""
+
+OPTIMIZER_FILE = "optimizer.safetensors"
+"""What its optimizer kept, beside the weights, where others may begin with these."""
+
+METADATA = "phylon"
+"""The key under which the file of the weights tells, as JSON, what they are."""
+
+INHERITED_SHARE = "inherited_share"
+"""The metric of candidates that inherit: the share of parameters that came from the parent."""
+
 Weights: TypeAlias = Mapping[str, NDArray[np.generic]]
 """Parameters and buffers of a network by name; read-only, as all workers of a node share them."""
 

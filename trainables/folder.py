@@ -20,12 +20,9 @@ from torch import nn
 
 from phylon.search.candidate import Candidate, Measurement
 from phylon.search.errors import EvaluationError
-from phylon.search.evaluation import Weights
+from phylon.search.evaluation import METADATA, OPTIMIZER_FILE, WEIGHTS_FILE, Weights
 
 CHECKPOINT = "last.ckpt"
-WEIGHTS = "weights.safetensors"
-OPTIMIZER = "optimizer.safetensors"
-METADATA = "phylon"
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError)
 UNWRITABLE = (OSError, SafetensorError)
 """What writing raises, by whichever library, when the storage is full or gone."""
@@ -67,10 +64,10 @@ class CandidateFolder:
     ) -> None:
         self.path = path
         self.bequeaths = bequeaths
-        self.weights = path / WEIGHTS
+        self.weights = path / WEIGHTS_FILE
         self.checkpoint = path / CHECKPOINT
         self.until = epochs if candidate.epochs is None else candidate.epochs
-        self._optimizer = path / OPTIMIZER
+        self._optimizer = path / OPTIMIZER_FILE
         self._architecture = candidate.architecture.nested
         self._continues = candidate.continues
         self._training = {

@@ -23,9 +23,6 @@ from phylon.trainables.inherit import inherit
 if TYPE_CHECKING:
     from phylon.trainables.task import Task
 
-SHARE = "inherited_share"
-"""The metric that says how much of a network came from its parent, from 0 to 1."""
-
 MISFITS = (PhylonError, LookupError, TypeError, ValueError, RuntimeError)
 """What reading, comparing and filling raise if a file is damaged or of another version."""
 

@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from phylon.search.candidate import Measurement
 from phylon.search.errors import EvaluationError, GivenBack
-from phylon.search.evaluation import Context
-from phylon.trainables.folder import CHECKPOINT, UNWRITABLE, WEIGHTS, CandidateFolder
-from phylon.trainables.heritage import SHARE, Heritage, keep
+from phylon.search.evaluation import INHERITED_SHARE, WEIGHTS_FILE, Context
+from phylon.trainables.folder import CHECKPOINT, UNWRITABLE, CandidateFolder
+from phylon.trainables.heritage import Heritage, keep
 from phylon.trainables.instruments import LossGuard, MacCounter, seed_epoch
 from phylon.trainables.teamwork import agreed
 
@@ -83,7 +83,7 @@ class EpochReporter(Checkpoint):
         note = state_dict.get("note", "")
         self._history = [replace(it, note=note) for it in self._folder.recall(state_dict)]
         self._counter.macs = state_dict["macs"]
-        share = self._history[-1].metrics.get(SHARE) if self._history else None
+        share = self._history[-1].metrics.get(INHERITED_SHARE) if self._history else None
         self._heritage = None if share is None else Heritage(share, note)
 
     def on_save_checkpoint(
@@ -171,7 +171,7 @@ class EpochReporter(Checkpoint):
         over = trainer.should_stop or step == trainer.max_epochs
         last = over or step == self._folder.until
         leaves = not last and self._team.size == 1 and self._context.leaving()
-        kept = WEIGHTS if last else CHECKPOINT if leaves or self._due(step, now) else None
+        kept = WEIGHTS_FILE if last else CHECKPOINT if leaves or self._due(step, now) else None
         note = self._heritage.note if self._heritage else ""
         metrics = self._metrics(trainer)
         self._history.append(Measurement(step, metrics, now - self._since, kept, note))
@@ -246,6 +246,6 @@ class EpochReporter(Checkpoint):
                 "val_dataloader that is not empty, and the module a validation_step"
             )
         if self._heritage:
-            counts[SHARE] = self._heritage.share
+            counts[INHERITED_SHARE] = self._heritage.share
         finite = {name: value for name, value in logged.items() if math.isfinite(value)}
         return {**finite, **counts}

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, final
 
 from phylon.record import Record
-
-SHARE = "inherited_share"
-"""The metric of candidates that inherit: the share of parameters that came from the parent."""
+from phylon.search.evaluation import INHERITED_SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ def share_of(record: Record) -> float | None:
     None if that was not measured: it inherits nothing, or is not at its end, or its evaluator does
     not tell.
     """
-    return None if record.candidate.inherit_from is None else record.metrics.get(SHARE)
+    return None if record.candidate.inherit_from is None else record.metrics.get(INHERITED_SHARE)
 
 
 def is_heir(record: Record) -> bool:

@@ -22,13 +22,13 @@ class Keeping:
     """Decides, event by event, whose weights and checkpoints may still be asked for.
 
     Needed are those of pending candidates, and of the candidates that these begin with or go on
-    from; of the `keep` best of the search and of its front; of the final phase; of the supernet,
-    whose weights may be extracted at any time. Until the final phase begins also those of
-    candidates that may be parents of later ones, if these inherit weights: the budget may be raised
-    after the end. While the search goes on those of candidates that stopped before the study's
-    epochs, until one that continues them has ended. Any of these may still be promoted: the more
-    results there are, the more are among the best. Of probes only the metrics count, and candidates
-    that are scored with shared weights have no folder.
+    from; of the `keep` best of the search that are left, and of its front; of the final phase; of
+    the supernet, whose weights may be extracted at any time. Until the final phase begins also
+    those of candidates that may be parents of later ones, if these inherit weights: the budget may
+    be raised after the end. While the search goes on those of candidates that stopped before the
+    study's epochs, until one that continues them has ended. Any of these may still be promoted: the
+    more results there are, the more are among the best. Of probes only the metrics count, and
+    candidates that are scored with shared weights have no folder.
 
     What is let go is never needed again. The decision follows from the events alone, so a driver
     that replays them decides as the one before. An event costs as much as there are candidates that

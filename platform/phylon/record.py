@@ -7,8 +7,6 @@ from typing import Literal
 
 from phylon.search.candidate import Candidate
 
-PUBLISHED = "weights.safetensors"
-"""The checkpoint of a last measurement that others may begin with."""
 RecordState = Literal["pending", "completed", "failed"]
 
 

@@ -14,7 +14,7 @@ from phylon.ancestry import candidate_of
 from phylon.cluster.attempts import candidate_folder, evaluate
 from phylon.cluster.executor import Share
 from phylon.cluster.location import CANDIDATES, Location
-from phylon.cluster.weights import FILE, read_weights, shelf
+from phylon.cluster.weights import read_weights, shelf
 from phylon.costs import LineCosts, line_of_weights
 from phylon.environment import machine, versions
 from phylon.errors import ConfigurationError, EvaluationError
@@ -22,7 +22,7 @@ from phylon.history import History, read_history
 from phylon.progress import shorten
 from phylon.record import Record
 from phylon.search.candidate import Measurement
-from phylon.search.evaluation import Context, Published
+from phylon.search.evaluation import WEIGHTS_FILE, Context, Published
 from phylon.state import StudyState
 from phylon.study import Study
 
@@ -154,7 +154,7 @@ class Replay:
     def _compare_weights(self, place: Location) -> float | None:
         """Return how far the last candidate's weights are from those that the study keeps."""
         number = self.line[-1].id
-        if not (self._study / CANDIDATES / number / FILE).exists():
+        if not (self._study / CANDIDATES / number / WEIGHTS_FILE).exists():
             return None
         kept, found = (read_weights(each, number).arrays for each in (self._study, place))
         if {k: v.shape for k, v in kept.items()} != {k: v.shape for k, v in found.items()}:

@@ -15,10 +15,11 @@ class Spending:
 
     Attributes:
         epochs: Of all candidates that were asked.
+        gpu_seconds: Of all that ended, and of open ones as far as it is known.
     """
 
     epochs: int = 0
-    _gpu_seconds: float = 0.0
+    gpu_seconds: float = 0.0
     _asked: dict[int, int] = field(default_factory=dict)
     _measured: dict[int, float] = field(default_factory=dict)
 
@@ -31,6 +32,7 @@ class Spending:
         """Take note of so many more seconds on GPUs of an open candidate, times their number."""
         if number in self._asked:
             self._measured[number] = self._measured.get(number, 0.0) + gpu_seconds
+            self.gpu_seconds += gpu_seconds
 
     def end(self, number: int, epochs: int, gpu_seconds: float) -> None:
         """Take note of what a candidate did spend, in all; one that was not asked does not count.
@@ -44,9 +46,4 @@ class Spending:
         if (asked := self._asked.pop(number, None)) is None:
             return
         self.epochs += (max(epochs, 1) if asked else 0) - asked
-        self._gpu_seconds += max(gpu_seconds, self._measured.pop(number, 0.0))
-
-    @property
-    def gpu_seconds(self) -> float:
-        """Of all candidates that ended, and of open ones as far as it is known."""
-        return self._gpu_seconds + sum(self._measured.values())
+        self.gpu_seconds += max(gpu_seconds - self._measured.pop(number, 0.0), 0.0)

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from phylon import events
-from phylon.record import PUBLISHED, Record
+from phylon.record import Record
 from phylon.search.constraint import Constraint, total_violation
+from phylon.search.evaluation import WEIGHTS_FILE
 from phylon.search.objective import Objective, losses
 from phylon.spending import Spending
 
@@ -192,7 +193,7 @@ class StudyState:
         record.metrics = measurement.metrics
         record.step = measurement.step
         record.has_files |= measurement.checkpoint is not None
-        record.has_weights = measurement.checkpoint == PUBLISHED
+        record.has_weights = measurement.checkpoint == WEIGHTS_FILE
         if measurement.note and measurement.note not in record.note:
             record.note = "; ".join(filter(None, (record.note, measurement.note)))
         if not record.candidate.is_scored:

@@ -13,9 +13,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from phylon import Candidate, Context, Measurement, Study, events
-from phylon.cluster.weights import FILE
 from phylon.parts import Parts
 from phylon.search.architecture import Architecture
+from phylon.search.evaluation import WEIGHTS_FILE
 from phylon.state import StudyState
 from tests.phylon.slots import CREATED
 from tests.phylon.toy import SPACE, journal, run
@@ -46,12 +46,12 @@ class Heir:
         self.trained.append(candidate.id)
         publish(context.folder, before + candidate.architecture["x"])
         y = candidate.architecture["x"] + candidate.seed % 1000 / 1e6
-        context.report(Measurement(1, {"y": y}, 0.0, FILE))
+        context.report(Measurement(1, {"y": y}, 0.0, WEIGHTS_FILE))
 
 
 def publish(folder: Path, total: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({"total": np.array([total])}, folder / FILE)
+    save_file({"total": np.array([total])}, folder / WEIGHTS_FILE)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_there_are_never_more_weights_than_those_of_the_population_and_two(
     def count(folder: Path) -> None:
         nonlocal most
         deadline = time.monotonic() + 10.0
-        while (there := len(list(folder.glob(f"*/{FILE}")))) > POPULATION + 1:
+        while (there := len(list(folder.glob(f"*/{WEIGHTS_FILE}")))) > POPULATION + 1:
             assert time.monotonic() < deadline, f"{there} are not removed"
             time.sleep(0.001)
         most = max(most, there)
@@ -113,7 +113,9 @@ def test_the_journal_tells_of_every_folder_that_is_gone(new_family: NewStudy) ->
 
     def compare(folder: Path) -> None:
         nonlocal checked
-        there = {int(path.parent.name) for path in folder.glob(f"*/{FILE}")}  # before it is read
+        there = {
+            int(path.parent.name) for path in folder.glob(f"*/{WEIGHTS_FILE}")
+        }  # before it is read
         state = StudyState(journal(study))
         measured = {r.id for r in state.records.values() if r.state == "completed"}
         assert measured - there <= set(dropped(study))
@@ -185,7 +187,7 @@ def test_a_record_tells_what_can_be_inherited_and_what_is_to_be_known() -> None:
     for step, checkpoint, note, has_files, has_weights in (
         (1, None, "began with random weights", False, False),
         (2, "last.ckpt", "", True, False),
-        (3, FILE, "", True, True),
+        (3, WEIGHTS_FILE, "", True, True),
         (4, None, "its weights could not be written", True, False),
     ):
         measurement = Measurement(step, {"y": 0.5}, 0.0, checkpoint, note)

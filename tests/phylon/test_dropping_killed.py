@@ -17,12 +17,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from phylon import Study, events
-from phylon.cluster.weights import FILE
 from phylon.costs import share_of
 from phylon.keeping import Keeping
 from phylon.ledger import replay
 from phylon.parts import new_strategy
 from phylon.proposer import Proposer
+from phylon.search.evaluation import WEIGHTS_FILE
 from phylon.state import StudyState
 from tests.phylon.slots import ended
 from tests.phylon.test_kill import processes_with, start
@@ -78,7 +78,7 @@ def check_standing(study: Study) -> None:
     """Check that all is there that anybody will begin with, as a driver left it."""
     for number in those_needed(study):
         assert study.state().records[number].has_weights
-        assert load_file(study.folder / "candidates" / str(number) / FILE)
+        assert load_file(study.folder / "candidates" / str(number) / WEIGHTS_FILE)
 
 
 def those_needed(study: Study) -> set[int]:

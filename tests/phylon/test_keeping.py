@@ -63,7 +63,7 @@ class Chronicle:
     def needed(self) -> set[int]:
         """Return whom anybody might ask for, from all records."""
         records = self.state.records.values()
-        ranking = self.state.ranking("search")
+        ranking = [r for r in self.state.ranking("search") if r.id in self.held]
         found = {r.id for r in ranking[: self.keep] + front(self.state, ranking)}
         found |= {r.id for r in records if r.state == "completed" and r.candidate.phase == "final"}
         pending = [record.candidate for record in self.state.pending.values()]
